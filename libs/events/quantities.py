@@ -1,0 +1,104 @@
+"""Quantities: integers with a unit in their name, and instants with one spelling.
+
+Every stored integer is at most 2^53 - 1, so that any JSON reader on earth reads it exactly
+(docs/decisions/0001). Nothing in this module rounds: `libs.rules.numbers` holds the only two
+functions that do.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+
+INTEGER_MAX = 2**53 - 1
+"""The largest integer that a fact may hold."""
+
+STROOPS_PER_UNIT = 10_000_000
+"""Stroops in one unit of money, as on Stellar."""
+
+WH_PER_KWH = 1_000
+"""Watt-hours in a kilowatt-hour."""
+
+INSTANT_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"
+"""The one spelling of an instant: UTC, whole seconds, `Z`."""
+
+Count = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]
+"""A number of things, from 0."""
+
+Ordinal = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]
+"""A number in a row that starts at 1."""
+
+EnergyWh = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]
+"""Energy in watt-hours (Wh)."""
+
+PowerW = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]
+"""Power in watts (W), above zero."""
+
+AmountStroops = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]
+"""Money in stroops (10^-7 of a unit of its asset)."""
+
+PositiveStroops = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]
+"""Money in stroops, above zero."""
+
+PriceStroopsPerKwh = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]
+"""A price in stroops for one kilowatt-hour."""
+
+RatePpmYear = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+"""A yearly rate in parts per million: 50,000 is 5 % a year."""
+
+Shares = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]
+"""Units of title or of a holding, above zero. One share costs one stroop."""
+
+DurationS = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]
+"""A length of time in seconds."""
+
+
+def parse_instant(value: object) -> datetime:
+    """Read an instant in its one spelling.
+
+    Args:
+        value: Text such as `2016-07-01T07:00:00Z`, or an aware `datetime` of whole seconds.
+
+    Returns:
+        The same instant as an aware `datetime` in UTC.
+
+    Raises:
+        ValueError: The text has another spelling, or the time has no zone or a part of a second.
+    """
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("an instant needs a time zone")
+        if value.microsecond:
+            raise ValueError("an instant is a whole second")
+        return value.astimezone(UTC)
+    if not isinstance(value, str) or len(value) != len("2016-07-01T07:00:00Z"):
+        raise ValueError("an instant is written YYYY-MM-DDTHH:MM:SSZ, in UTC")
+    if value[10] != "T" or value[19] != "Z" or not value[:4].isascii():
+        raise ValueError("an instant is written YYYY-MM-DDTHH:MM:SSZ, in UTC")
+    try:
+        instant = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise ValueError("an instant is written YYYY-MM-DDTHH:MM:SSZ, in UTC") from error
+    if format_instant(instant) != value:
+        raise ValueError("an instant is written YYYY-MM-DDTHH:MM:SSZ, in UTC")
+    return instant
+
+
+def format_instant(instant: datetime) -> str:
+    """Write an aware instant of whole seconds in its one spelling, UTC with `Z`."""
+    moved = instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    return moved.strftime("%Y-%m-%dT%H:%M:%SZ") if moved.year > 999 else _early(moved)  # noqa: PLR2004
+
+
+def _early(moved: datetime) -> str:
+    """`strftime` does not pad years below 1000; `isoformat` does."""
+    return moved.replace(tzinfo=None).isoformat() + "Z"
+
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(parse_instant),
+    PlainSerializer(format_instant, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": INSTANT_PATTERN}),
+]
+"""An instant in UTC, whole seconds, written `YYYY-MM-DDTHH:MM:SSZ`."""

@@ -1,0 +1,64 @@
+"""How a writer follows time: which time it has reached, and when it may say so.
+
+Source: eventing contract, section 4; docs/decisions/0001.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from libs.events.envelope import Draft, Recorded
+from libs.events.fact import Fact
+from libs.events.positions import write_cause
+from libs.events.quantities import format_instant
+from libs.events.subjects import TIME_KEY
+from libs.events.timekeeping import TimeAdvanced, TimeReached
+
+
+class Timekeeper:
+    """Folds `TimeAdvanced`, and the `TimeReached` of the own stream and of those waited for."""
+
+    def __init__(self, own: str, waits_for: Sequence[str]) -> None:
+        """Begin with no time.
+
+        Args:
+            own: The own stream.
+            waits_for: Streams that must have reached a time before the own one may.
+        """
+        self._own, self._waits_for = own, tuple(waits_for)
+        self._reached: dict[str, datetime] = {}
+        self._causes: dict[datetime, str] = {}
+        self.now: datetime | None = None
+        """The last `TimeAdvanced` that was read."""
+
+    def evolve(self, recorded: Recorded[Fact]) -> None:
+        """Fold a fact; all others are ignored."""
+        fact = recorded.fact
+        if isinstance(fact, TimeAdvanced):
+            self.now = fact.to
+            self._causes[fact.to] = write_cause(recorded.position, recorded.envelope.id)
+        elif isinstance(fact, TimeReached):
+            self._reached[recorded.stream] = fact.to
+            if recorded.stream != self._own:
+                return
+        own = self._reached.get(self._own)
+        if own is not None:
+            for done in [time for time in self._causes if time <= own]:
+                del self._causes[done]
+
+    @property
+    def common(self) -> datetime | None:
+        """The time up to which everything that is waited for was read; decide absence by it."""
+        times = [self.now, *(self._reached.get(stream) for stream in self._waits_for)]
+        known = [time for time in times if time is not None]
+        return min(known) if len(known) == len(times) else None
+
+    def due(self) -> Sequence[Draft]:
+        """`TimeReached` for the newest time that may be said, or nothing."""
+        common, own = self.common, self._reached.get(self._own)
+        times = [time for time in self._causes if common is not None and time <= common]
+        if not times or (own is not None and max(times) <= own):
+            return ()
+        newest = max(times)
+        fact = TimeReached(to=newest)
+        cause = self._causes[newest]
+        return (Draft(TIME_KEY, fact, f"time.{format_instant(newest)}", newest, cause),)

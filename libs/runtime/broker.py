@@ -1,0 +1,138 @@
+"""One connection to NATS: waits at start, reconnects for ever, ends the process if closed for good.
+
+The settings of the client are those that survived the tests of `docs/eventing.md`, section 8:
+nats-py by itself gives up after two minutes and then leaves a service that looks alive.
+"""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from typing_extensions import override
+
+from libs.runtime.failures import Transient
+from libs.runtime.health import Health
+from libs.runtime.logs import get_logger
+from libs.runtime.settings import SharedSettings
+
+PING_EVERY_S: Final = 20
+"""Seconds between two pings; a link counts as dead after three that were not answered."""
+
+RECONNECT_WAIT_S: Final = 1
+"""Seconds between two attempts to reconnect to the same server."""
+
+DRAIN_TIMEOUT_S: Final = 2
+"""Seconds in which a connection that is closed sends what was published."""
+
+_log = get_logger(__name__)
+
+
+class _Client(Client):
+    """A client that knows whether it was closed by us."""
+
+    wanted = True
+    """False from the moment its owner closes it."""
+
+    @override
+    async def close(self) -> None:
+        """Close, on purpose."""
+        self.wanted = False
+        await super().close()
+
+    @override
+    async def drain(self) -> None:
+        """Drain and close, on purpose."""
+        self.wanted = False
+        await super().drain()
+
+
+async def connect(settings: SharedSettings, health: Health, *, part: str = "nats") -> Client:
+    """Connect to NATS as the service's user.
+
+    While the connection is interrupted the part is out of order on `health`; when it closes for
+    good without having been asked to, `health.give_up` ends the process. Closing it is the
+    caller's business: `await disconnect(client)` when the service stops.
+
+    Args:
+        settings: Where NATS is, who we are, and how long to wait at start.
+        health: Told how the connection is.
+        part: The connection's name on `health` and, after the service's, at NATS.
+
+    Returns:
+        A connected client.
+
+    Raises:
+        Transient: NATS was not reached, or did not let us in, within `start_timeout_s`.
+    """
+    client = _Client()
+    reason = "no answer"
+
+    async def on_error(error: Exception) -> None:
+        nonlocal reason
+        reason = str(error) or type(error).__name__
+        if client.wanted:
+            _log.warning("nats-error", part=part, reason=reason)
+
+    async def on_disconnected() -> None:
+        health.set(part, ok=False, detail="disconnected")
+        if client.wanted:
+            _log.warning("nats-disconnected", part=part)
+
+    async def on_reconnected() -> None:
+        health.set(part, ok=True, detail=_server(client))
+        _log.info("nats-reconnected", part=part, server=_server(client))
+
+    async def on_closed() -> None:
+        health.set(part, ok=False, detail="closed")
+        if client.wanted:
+            _log.error("nats-closed", part=part, reason=reason)
+            health.give_up(Transient("nats-closed", f"NATS closed the connection: {reason}."))
+
+    health.set(part, ok=False, detail="connecting")
+    password = settings.nats_password
+    try:
+        async with asyncio.timeout(settings.start_timeout_s):
+            await client.connect(
+                settings.nats_url.split(","),
+                name=f"heliograph-{settings.service or 'client'}-{part}",
+                user=settings.nats_user,
+                password=password.get_secret_value() if password is not None else None,
+                error_cb=on_error,
+                disconnected_cb=on_disconnected,
+                reconnected_cb=on_reconnected,
+                closed_cb=on_closed,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RECONNECT_WAIT_S,
+                ping_interval=PING_EVERY_S,
+                max_outstanding_pings=3,
+            )
+    except TimeoutError:
+        await client.close()
+        raise Transient(
+            "nats-unreachable",
+            f"NATS at {settings.nats_url} not reached in {settings.start_timeout_s:g} s: {reason}.",
+        ) from None
+    except BaseException:
+        await client.close()
+        raise
+    health.set(part, ok=True, detail=_server(client))
+    return client
+
+
+async def disconnect(client: Client) -> None:
+    """Close a connection, in whatever state it is; what was published is sent first, if it can be.
+
+    Args:
+        client: From `connect`; closed already does no harm.
+    """
+    with contextlib.suppress(NatsError, OSError):
+        async with asyncio.timeout(DRAIN_TIMEOUT_S):
+            await client.drain()
+    await client.close()
+
+
+def _server(client: Client) -> str:
+    url = client.connected_url
+    return url.netloc.rpartition("@")[2] if url is not None else ""

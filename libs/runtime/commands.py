@@ -1,0 +1,267 @@
+"""How a service answers commands: one request, one answer, always.
+
+A request on `commands.<service>.<book>` carries a compact JWS as bytes; the answer is JSON as
+bytes. A handler that raises is answered by the problem document of its failure class. An error that
+must end the process (a bug, a fence) is answered first and raised then.
+
+Only requests whose reply subject is an inbox are handled. Any other reply subject could be one that
+a stream listens on: the answer would be stored there as if it were a fact.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from nats.errors import Error as NatsError
+from nats.errors import MaxPayloadError
+
+from libs.runtime.broker import connect, disconnect
+from libs.runtime.failures import (
+    HANDLING,
+    BrokenLaw,
+    Delivery,
+    Transient,
+    classify,
+    problem_document,
+)
+from libs.runtime.health import Health
+from libs.runtime.logs import get_logger
+from libs.runtime.settings import SharedSettings
+from libs.runtime.telemetry import Histogram, extract_context, span
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+REPLY_PREFIXES: Final = ("_INBOX.", "_R_.")
+"""What a reply subject must begin with: an inbox, or the rewritten one of an imported service."""
+
+PENDING_MAX: Final = 10_000
+"""How many commands may be under way at once, unless told otherwise."""
+
+UNSUBSCRIBE_TIMEOUT_S: Final = 1.0
+"""Seconds in which the server has to confirm that it sends no more commands."""
+
+Handle = Callable[[bytes, Mapping[str, str]], Awaitable[bytes]]
+"""Answers one command: the request's bytes and headers in, the answer's bytes out."""
+
+_log = get_logger(__name__)
+_duration = Histogram(
+    "heliograph.command.duration", unit="s", description="From a command's arrival to its answer"
+)
+
+
+def command_subject(service: str, book: str) -> str:
+    """Return the subject on which a service takes the commands for a book."""
+    return f"commands.{service}.{book}"
+
+
+def problem_bytes(error: BaseException) -> bytes:
+    """Return the problem document of an error as compact JSON in UTF-8."""
+    document = problem_document(error)
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+async def serve_commands_plain(
+    client: "Client",
+    subject: str,
+    handle: Handle,
+    *,
+    health: Health,
+    stop: asyncio.Event,
+    max_pending: int = PENDING_MAX,
+) -> None:
+    """Answer commands from a plain subscription: the hot path.
+
+    Every command gets a task of its own, started in the order of arrival; so a handler that puts
+    it into a writer's queue before it first awaits keeps that order.
+
+    Args:
+        client: Connected, and ours to publish answers with; see `broker.connect`.
+        subject: See `command_subject`.
+        handle: Answers one command.
+        health: Told of a part named by the subject, and what is counted.
+        stop: When set, no further command is taken; those under way are still answered.
+        max_pending: How many commands may be under way, 1 or more. The next one is answered at
+            once by a `transient` problem with code `busy`.
+
+    Raises:
+        ExceptionGroup: With the error of a handler that must end the process.
+    """
+    desk = _Desk(handle, health, client.publish)
+    async with asyncio.TaskGroup() as group:
+
+        async def on_message(message: "Msg") -> None:
+            if not desk.may_answer(message):
+                return
+            if stop.is_set() or desk.fatal.done():
+                await desk.refuse(message, _STOPPING)
+            elif desk.pending >= max_pending:
+                await desk.refuse(message, _BUSY)
+            else:
+                desk.pending += 1
+                group.create_task(desk.serve(message))
+
+        subscription = await client.subscribe(subject, cb=on_message)
+        await client.flush()
+        health.set(subject, ok=True, detail="taking commands")
+        try:
+            await stop.wait()
+        finally:
+            health.set(subject, ok=False, detail="stopped")
+            with contextlib.suppress(NatsError, OSError):
+                async with asyncio.timeout(UNSUBSCRIBE_TIMEOUT_S):
+                    await subscription.drain()
+
+
+async def serve_commands_faststream(
+    settings: SharedSettings,
+    subject: str,
+    handle: Handle,
+    *,
+    health: Health,
+    stop: asyncio.Event,
+) -> None:
+    """Answer commands by a FastStream subscriber, one after the other: off the hot path.
+
+    FastStream wires and parses; connecting, answering and ending stay ours, because it would drop
+    an invalid request without an answer, decode by content type, and not end a process whose
+    connection is gone (`docs/eventing.md`, section 8).
+
+    Args:
+        settings: Where NATS is and who we are. The connection is this function's own.
+        subject: See `command_subject`.
+        handle: Answers one command.
+        health: Told of a part named by the subject, and what is counted.
+        stop: When set, no further command is taken; the one under way is still answered.
+
+    Raises:
+        Transient: NATS was not reached in time.
+        Exception: The error of a handler that must end the process.
+    """
+    from faststream.nats import NatsBroker  # noqa: PLC0415 - only this path needs it
+
+    class Broker(NatsBroker):
+        async def _connect(self) -> "Client":
+            connections.append(await connect(settings, health, part=subject))
+            self.config.connect(connections[0])
+            return connections[0]
+
+    connections: list[Client] = []
+
+    async def publish(subject: str, answer: bytes) -> None:
+        await connections[0].publish(subject, answer)
+
+    desk = _Desk(handle, health, publish)
+    broker = Broker(
+        apply_types=False, decoder=_undecoded, logger=None, graceful_timeout=settings.stop_timeout_s
+    )
+
+    @broker.subscriber(subject, no_reply=True)
+    async def on_command(message: Any) -> None:
+        if desk.may_answer(message.raw_message):
+            desk.pending += 1
+            try:
+                await desk.serve(message.raw_message)
+            except Exception:  # noqa: BLE001, S110 - FastStream would swallow it; the desk knows it
+                pass
+
+    try:
+        await broker.start()
+        stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+        fatal: asyncio.Future[Any] = desk.fatal
+        await asyncio.wait({stopping, fatal}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+    finally:
+        with contextlib.suppress(NatsError):  # as when it is just reconnecting
+            await broker.stop()
+        for connection in connections:
+            await disconnect(connection)
+    if desk.fatal.done():
+        raise desk.fatal.result()
+
+
+async def _undecoded(message: Any) -> Any:
+    """Hand the whole message to the handler, whatever its content type claims."""
+    return message
+
+
+class _Desk:
+    """Takes requests and answers them; what both ways of subscribing share."""
+
+    def __init__(
+        self, handle: Handle, health: Health, publish: Callable[[str, bytes], Awaitable[None]]
+    ) -> None:
+        self.pending = 0
+        self.fatal: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self._handle = handle
+        self._health = health
+        self._publish = publish  # `Msg.respond` would send the request's headers back
+
+    def may_answer(self, message: "Msg") -> bool:
+        """Tell whether an answer can harm nobody."""
+        if message.reply.startswith(REPLY_PREFIXES):
+            return True
+        self._health.count("commands-ignored")
+        if self._health.counters["commands-ignored"] == 1:  # the counter tells the rest
+            _log.warning("command-ignored", subject=message.subject, reply=message.reply[:64])
+        return False
+
+    async def refuse(self, message: "Msg", why: Transient) -> None:
+        """Answer at once, without handling."""
+        self._health.count(f"commands-{why.code}")
+        await self._respond(message, problem_bytes(why))
+
+    async def serve(self, message: "Msg") -> None:
+        """Handle and answer one request; raise what must end the process, once it is answered."""
+        began = time.monotonic()
+        fatal: Exception | None = None
+        try:
+            with span(
+                "command",
+                kind="server",
+                parent=extract_context(message.headers),
+                subject=message.subject,
+            ):
+                answer = await self._handle(message.data, message.headers or {})
+                assert isinstance(answer, bytes), "a handler answers with bytes"
+            self._health.count("commands-answered")
+        except asyncio.CancelledError:
+            await self._respond(message, problem_bytes(_STOPPING))
+            raise
+        except Exception as error:  # noqa: BLE001 - every failure is answered
+            failure = classify(error)
+            self._health.count(f"commands-{failure.value}")
+            answer = problem_bytes(error)
+            if HANDLING[failure].delivery is Delivery.EXIT:
+                fatal = error
+        finally:
+            self.pending -= 1
+        fatal = await self._respond(message, answer) or fatal
+        _duration.record(time.monotonic() - began)
+        if fatal is not None:
+            if not self.fatal.done():
+                self.fatal.set_result(fatal)
+            raise fatal
+
+    async def _respond(self, message: "Msg", answer: bytes) -> Exception | None:
+        """Send the answer; return the error if it was one that can never be sent."""
+        try:
+            await self._publish(message.reply, answer)
+        except MaxPayloadError:
+            error = BrokenLaw("answer-too-large", f"An answer has {len(answer)} bytes.")
+            await self._publish(message.reply, problem_bytes(error))
+            return error
+        except (NatsError, OSError) as error:
+            self._health.count("commands-answer-lost")
+            _log.warning("answer-lost", subject=message.subject, reason=str(error))
+        return None
+
+
+_BUSY: Final = Transient("busy", "Too many commands are under way. Send it again.", retry_after_s=1)
+_STOPPING: Final = Transient(
+    "stopping", "The service is stopping. Send the same command again, with the same id."
+)

@@ -1,0 +1,1 @@
+"""The anchor: commits the heads of all logs to Stellar, and keeps the evidence."""

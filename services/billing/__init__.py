@@ -1,0 +1,1 @@
+"""Billing: agreements, and invoices whose lines name their readings and their price."""

@@ -1,0 +1,50 @@
+"""Billing's wiring: one book of agreements and invoices."""
+
+from libs.events.subjects import BILLING, LEDGER, MEMBERS, METERS, PRICES, READINGS
+from libs.rules.authority import Authority
+from libs.rules.timekeeper import Timekeeper
+from libs.runtime.clock import Clock
+from libs.runtime.health import Health
+from libs.runtime.orders import OrderDesk
+from libs.runtime.process import Service
+from libs.runtime.writer import Writer
+from libs.runtime.writing import WritingService, connect_store
+from services.billing.domain import Billing
+from services.billing.settings import BillingSettings
+
+
+async def build(settings: BillingSettings, clock: Clock, health: Health) -> Service:
+    """Connect billing.
+
+    Raises:
+        Transient: The event store is away.
+    """
+    del clock  # time is a fact
+    store = await connect_store(settings, health)
+    stream, ledger = BILLING.stream(settings.book), LEDGER.stream(settings.book)
+    parts = [str(part) for part in range(settings.partitions)]
+    readings = [READINGS.stream(part) for part in parts]
+    authority = Authority(deployment=settings.deployment, service="billing", book=settings.book)
+    rules = Billing(
+        authority=authority, timekeeper=Timekeeper(stream, (*readings, ledger)), stream=stream
+    )
+    writer = Writer(
+        store=store,
+        rules=rules,
+        deployment=settings.deployment,
+        stream=stream,
+        inputs=(
+            MEMBERS.stream(""),
+            PRICES.stream(""),
+            ledger,
+            *(METERS.stream(part) for part in parts),
+            *readings,
+        ),
+    )
+    return WritingService(
+        settings=settings,
+        health=health,
+        store=store,
+        writers=(writer,),
+        desks={settings.book: OrderDesk(writer=writer, authority=authority, decide=rules.decide)},
+    )

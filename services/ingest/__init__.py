@@ -1,0 +1,1 @@
+"""Ingest: signed meter reports in, readings as facts out."""

@@ -1,0 +1,241 @@
+"""A meter's head: what was accepted of it, and what a further report does to that. Pure.
+
+The head after a report is a function of the head before and the report alone. It holds the highest
+accepted sequence, the end of the newest accepted interval, the registers there, and the open gaps:
+stretches between accepted reports from which none was accepted yet, each with the registers at
+both its ends. So a late report either fits into one gap exactly, or is refused.
+
+Source: eventing contract, section 6.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from libs.events.metering import (
+    GAPS_MAX,
+    REGISTERS_OF,
+    MeterEnrolled,
+    MeterGap,
+    MeterHead,
+    RegisterValue,
+    Report,
+)
+from libs.events.quantities import format_instant
+from services.ingest.reports import Breached
+
+FIRST_EPOCH = 1
+"""The register epoch with which every meter begins."""
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+"""Start of a gap before the first report, when that report begins before the enrolment."""
+
+SECONDS_PER_HOUR = 3600
+
+Registers = tuple[RegisterValue, ...]
+
+
+def first_head(enrolled: MeterEnrolled) -> MeterHead:
+    """The head of a meter of which nothing was accepted yet."""
+    return MeterHead(
+        epoch=FIRST_EPOCH,
+        seq=0,
+        until_at=None,
+        registers=tuple(sorted(enrolled.starts, key=lambda value: value.name)),
+        gaps=(),
+    )
+
+
+def end_of(report: Report) -> datetime:
+    """The end of the last interval of a report."""
+    return report.first_interval_at + timedelta(seconds=report.interval_s * report.interval_count)
+
+
+def gap_of(head: MeterHead, seq: int) -> MeterGap | None:
+    """The open gap that lacks a sequence, or `None`."""
+    return next((gap for gap in head.gaps if gap.first_seq <= seq <= gap.last_seq), None)
+
+
+def check_device(report: Report, enrolled: MeterEnrolled, head: MeterHead) -> None:
+    """Check what the meter as such can say: its registers, its epoch, its power.
+
+    Raises:
+        Breached: `wrong-registers`, `wrong-epoch` or `impossible-energy`.
+    """
+    names = {part.name for part in report.registers}
+    expected = REGISTERS_OF[enrolled.role]
+    if names != expected:
+        wanted = ", ".join(sorted(expected))
+        raise Breached("wrong-registers", f"registers: a {enrolled.role} meter reports {wanted}")
+    if report.epoch != head.epoch:
+        raise Breached("wrong-epoch", f"epoch: {report.epoch}, the meter is in epoch {head.epoch}")
+    limit = -(-enrolled.nameplate_w * report.interval_s // SECONDS_PER_HOUR)
+    for part in report.registers:
+        if max(part.differences_wh) > limit:
+            raise Breached(
+                "impossible-energy",
+                f"registers.{part.name}: {max(part.differences_wh)} Wh in one interval, "
+                f"{enrolled.nameplate_w} W allow {limit} Wh",
+            )
+
+
+def after_report(head: MeterHead, report: Report, enrolled_at: datetime) -> MeterHead:
+    """The head after an accepted report.
+
+    Args:
+        head: The head before it; its sequence is not used yet.
+        report: Of this meter, with the registers of its role.
+        enrolled_at: When the meter was enrolled.
+
+    Raises:
+        Breached: `overlap`, `registers-run-back`, `registers-do-not-fit` or `too-many-gaps`.
+    """
+    if report.seq > head.seq:
+        return _beyond(head, report, enrolled_at)
+    gap = gap_of(head, report.seq)
+    assert gap is not None, "the caller asks only for sequences that are missing"
+    return _inside(head, gap, report)
+
+
+def _beyond(head: MeterHead, report: Report, enrolled_at: datetime) -> MeterHead:
+    """A report above the highest accepted sequence: the next one, or one that opens a gap."""
+    begins, starts, ends = report.first_interval_at, _at_start(report), _at_end(report)
+    if head.until_at is not None and begins < head.until_at:
+        raise Breached(
+            "overlap",
+            f"first_interval_at: {format_instant(begins)} is before "
+            f"{format_instant(head.until_at)}, the end of what was accepted",
+        )
+    _not_backwards(head.registers, starts, "at the end of what was accepted")
+    gaps: Sequence[MeterGap] = head.gaps
+    follows = head.seq + 1 == report.seq and begins == (head.until_at or begins)
+    if head.until_at == begins and starts != head.registers:
+        raise _unfitting(head.registers, starts)
+    if not follows or starts != head.registers:
+        from_at = head.until_at or (enrolled_at if enrolled_at <= begins else BEGINNING)
+        gap = MeterGap(
+            from_at=from_at,
+            until_at=begins,
+            first_seq=head.seq + 1,
+            last_seq=report.seq - 1,
+            before=head.registers,
+            after=starts,
+        )
+        gaps = _bounded([*gaps, gap])
+    return MeterHead(
+        epoch=head.epoch,
+        seq=report.seq,
+        until_at=end_of(report),
+        registers=ends,
+        gaps=tuple(gaps),
+    )
+
+
+def _inside(head: MeterHead, gap: MeterGap, report: Report) -> MeterHead:
+    """A late report: splits its gap into what is left before and behind it."""
+    begins, until = report.first_interval_at, end_of(report)
+    starts, ends = _at_start(report), _at_end(report)
+    if begins < gap.from_at or until > gap.until_at:
+        raise Breached(
+            "overlap",
+            f"first_interval_at: sequence {report.seq} may cover {format_instant(gap.from_at)} "
+            f"to {format_instant(gap.until_at)} only",
+        )
+    _not_backwards(gap.before, starts, "at the start of the gap")
+    _not_backwards(ends, gap.after, "at the end of the report")
+    left = _rest(gap.from_at, begins, gap.first_seq, report.seq - 1, gap.before, starts)
+    right = _rest(until, gap.until_at, report.seq + 1, gap.last_seq, ends, gap.after)
+    gaps = [
+        piece
+        for known in head.gaps
+        for piece in ((left, right) if known is gap else (known,))
+        if piece is not None
+    ]
+    return head.model_copy(update={"gaps": tuple(_bounded(gaps))})
+
+
+def _rest(  # noqa: PLR0917 - the six members of a gap, in their order
+    from_at: datetime,
+    until_at: datetime,
+    first_seq: int,
+    last_seq: int,
+    before: Registers,
+    after: Registers,
+) -> MeterGap | None:
+    """What is left of a gap on one side, or `None` when nothing is.
+
+    Raises:
+        Breached: No time is left, but the registers differ.
+    """
+    if from_at == until_at and before != after:
+        raise _unfitting(before, after)
+    if from_at == until_at and last_seq < first_seq:
+        return None
+    return MeterGap(
+        from_at=from_at,
+        until_at=until_at,
+        first_seq=first_seq,
+        last_seq=last_seq,
+        before=before,
+        after=after,
+    )
+
+
+def _bounded(gaps: list[MeterGap]) -> list[MeterGap]:
+    """Keep at most 64 gaps: the oldest that no report can ever fill gives way.
+
+    A gap without a missing sequence, or without time, can be filled by nothing; the facts of its
+    time keep it. One that could still be filled is never forgotten.
+
+    Raises:
+        Breached: `too-many-gaps`.
+    """
+    if len(gaps) <= GAPS_MAX:
+        return gaps
+    for index, gap in enumerate(gaps):
+        if gap.last_seq < gap.first_seq or gap.from_at == gap.until_at:
+            return gaps[:index] + gaps[index + 1 :]
+    raise Breached("too-many-gaps", f"seq: {GAPS_MAX} gaps are open already; send what is missing")
+
+
+def _at_start(report: Report) -> Registers:
+    """The registers before the first interval of a report, sorted by name."""
+    values = []
+    for part in sorted(report.registers, key=lambda part: part.name):
+        value = part.after_wh - sum(part.differences_wh)
+        if value < 0:
+            raise Breached(
+                "registers-run-back",
+                f"registers.{part.name}: the differences are more than after_wh",
+            )
+        values.append(RegisterValue(name=part.name, value_wh=value))
+    return tuple(values)
+
+
+def _at_end(report: Report) -> Registers:
+    """The registers after the last interval of a report, sorted by name."""
+    parts = sorted(report.registers, key=lambda part: part.name)
+    return tuple(RegisterValue(name=part.name, value_wh=part.after_wh) for part in parts)
+
+
+def _not_backwards(earlier: Registers, later: Registers, where: str) -> None:
+    for before, after in zip(earlier, later, strict=True):
+        if after.value_wh < before.value_wh:
+            raise Breached(
+                "registers-run-back",
+                f"registers.{before.name}: {after.value_wh} Wh is below {before.value_wh} Wh "
+                f"{where}",
+            )
+
+
+def _unfitting(before: Registers, after: Registers) -> Breached:
+    """The breach for registers that differ although no time lies between."""
+    differing = next(
+        (one, other)
+        for one, other in zip(before, after, strict=True)
+        if one.value_wh != other.value_wh
+    )
+    return Breached(
+        "registers-do-not-fit",
+        f"registers.{differing[0].name}: the differences lead from {differing[1].value_wh} Wh, "
+        f"the neighbouring report ends at {differing[0].value_wh} Wh",
+    )

@@ -1,0 +1,1 @@
+"""The oracle: time and prices from outside, as facts."""

@@ -1,0 +1,175 @@
+"""The tables of the views as the projector sees them, and how rows reach each.
+
+`schema/*.sql` declares the same tables; `tests/projection` compares the two. Pure: no database here.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+Values = tuple[Any, ...]
+"""One row, in the order of its table's columns."""
+
+
+class Merge(Enum):
+    """What happens to rows whose key is there already."""
+
+    APPEND = "append"
+    """Never happens: the key is the place of the fact, and the position fences it."""
+    LATEST = "latest"
+    """The later row replaces the earlier one."""
+    SUM = "sum"
+    """The last column is added to what stands there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """One table."""
+
+    name: str
+    """Its name."""
+    columns: tuple[str, ...]
+    """Its columns; those of the key come first."""
+    merge: Merge = Merge.APPEND
+    """How rows reach it."""
+    key_count: int = 0
+    """Number of key columns; only for `LATEST` and `SUM`."""
+
+    @property
+    def staging(self) -> str:
+        """Name of the temporary table into which its rows are copied before they are merged."""
+        return f"staging_{self.name}"
+
+    def merge_sql(self) -> str:
+        """The statement that merges the staged rows."""
+        columns, key = ", ".join(self.columns), ", ".join(self.columns[: self.key_count])
+        rest = self.columns[self.key_count :]
+        if self.merge is Merge.SUM:
+            changes = ", ".join(f"{name} = {self.name}.{name} + excluded.{name}" for name in rest)
+        else:
+            changes = ", ".join(f"{name} = excluded.{name}" for name in rest)
+        return (
+            f"INSERT INTO {self.name} ({columns}) SELECT {columns} FROM {self.staging} "  # noqa: S608 - names are ours
+            f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
+        )
+
+
+def _table(
+    name: str, columns: str, merge: Merge = Merge.APPEND, key_count: int = 0
+) -> Table:
+    return Table(name, tuple(columns.split()), merge, key_count)
+
+
+REGISTERS: Final = ("generated", "consumed", "imported", "exported")
+"""Registers in the order of the columns of `reading`."""
+
+FACT_TOTAL: Final = _table("fact_total", "stream fact total", Merge.SUM, 2)
+CLOCK: Final = _table("clock", "stream sequence now_at cadence_s", Merge.LATEST, 1)
+READING: Final = _table(
+    "reading",
+    "stream sequence meter seq epoch first_interval_at until_at interval_s interval_count "
+    "generated_wh consumed_wh imported_wh exported_wh "
+    "generated_each_wh consumed_each_wh imported_each_wh exported_each_wh "
+    "generated_after_wh consumed_after_wh imported_after_wh exported_after_wh",
+)
+READING_REFUSED: Final = _table(
+    "reading_refused", "stream sequence meter seq reason detail sha256 refused_at"
+)
+METER: Final = _table(
+    "meter",
+    "meter stream sequence address role system holding site nameplate_w enrolled_at",
+    Merge.LATEST,
+    1,
+)
+MEMBER: Final = _table(
+    "member", "member stream sequence address roles registered_at", Merge.LATEST, 1
+)
+TARIFF: Final = _table(
+    "tariff",
+    "stream sequence hash tariff version asset price_stroops_per_kwh effective_from published_at",
+)
+SYSTEM: Final = _table(
+    "system",
+    "stream sequence system proposer asset price_stroops nameplate_w site time_zone "
+    "return_ppm_year minimum_payment_stroops proposed_at",
+)
+SYSTEM_APPROVED: Final = _table("system_approved", "stream sequence system shares approved_at")
+INVESTMENT: Final = _table(
+    "investment", "stream sequence investment system investor asset amount_stroops made_at"
+)
+RAISE_ACCEPTED: Final = _table(
+    "raise_accepted", "stream sequence system recipient asset accepted_at"
+)
+HOLDING: Final = _table("holding", "stream sequence holding system recipient units opened_at")
+DEPOSIT: Final = _table("deposit", "stream sequence member asset amount_stroops deposited_at")
+PAYMENT: Final = _table(
+    "payment",
+    "stream sequence payment agreement payer asset amount_stroops returned_stroops "
+    "principal_stroops credit_stroops settled_at",
+)
+PAYMENT_CLEARED: Final = _table(
+    "payment_cleared",
+    "stream sequence part payment agreement invoice line_class amount_stroops settled_at",
+)
+PAYMENT_MOVE: Final = _table(
+    "payment_move", "stream sequence part payment kind member amount_stroops"
+)
+TITLE_MOVE: Final = _table(
+    "title_move",
+    "stream sequence part kind system holding agreement payment from_member to_member shares "
+    "moved_at",
+)
+OWN_TITLE: Final = _table(
+    "own_title",
+    "holding stream sequence system agreement member own_shares holding_units moved_at",
+    Merge.LATEST,
+    1,
+)
+ACCOUNT_BALANCE: Final = _table(
+    "account_balance", "stream asset account balance", Merge.SUM, 3
+)
+AGREEMENT: Final = _table(
+    "agreement",
+    "stream sequence agreement holding system recipient tariff asset period time_zone first_day "
+    "rating_interval_s settlement_lag_s due_after_s return_ppm_year minimum_payment_stroops "
+    "opened_at",
+)
+INVOICE: Final = _table(
+    "invoice",
+    "stream sequence hash invoice number agreement recipient asset period_from period_until due_at "
+    "rated_intervals unrated_intervals generated_wh consumed_wh energy_wh total_stroops seen "
+    "issued_at",
+)
+INVOICE_LINE: Final = _table(
+    "invoice_line",
+    "stream sequence line invoice line_class holding tariff tariff_version price_position "
+    "price_stroops_per_kwh energy_wh amount_stroops",
+)
+INVOICE_READING: Final = _table(
+    "invoice_reading",
+    "stream sequence part invoice meter readings_stream first_seq last_seq positions",
+)
+INVOICE_PAID: Final = _table(
+    "invoice_paid", "stream sequence invoice agreement total_stroops paid_at"
+)
+CLAIM_BALANCE: Final = _table("claim_balance", "stream asset account balance", Merge.SUM, 3)
+ANCHOR_PREPARED: Final = _table(
+    "anchor_prepared",
+    "stream sequence log round round_text round_sha256 account network account_sequence "
+    "transaction_hash valid_until prepared_at",
+)
+ANCHOR_CONFIRMED: Final = _table(
+    "anchor_confirmed", "stream sequence log round transaction_hash ledger closed_at"
+)
+ANCHOR_FAILED: Final = _table(
+    "anchor_failed", "stream sequence log round transaction_hash reason failed_at"
+)
+REFUSAL: Final = _table(
+    "refusal",
+    "stream sequence subject reason meter detail sha256 first_256_bytes count",
+    Merge.LATEST,
+    2,
+)
+
+TABLES: Final = tuple(found for found in globals().copy().values() if isinstance(found, Table))
+"""Every table but `projection_position`."""
