@@ -29,8 +29,8 @@ from devnet.validity import Moment, check_valid, minimum_fee
 WAITING_COUNT_MAX: Final = 1_000
 """Most transactions that may wait for a ledger."""
 
-LATEST_UNIX_SECONDS: Final = 253_402_300_799
-"""The end of the year 9999, the last moment that RFC 3339 can name."""
+LATEST_UNIX_SECONDS: Final = 253_370_764_800
+"""The beginning of the year 9999; what RFC 3339 can name after it is room for more ledgers."""
 
 _LOG: Final = logging.getLogger("devnet")
 
@@ -97,7 +97,8 @@ class Node:
         """Set the time at which ledgers close from now on.
 
         Args:
-            closed_at: Unix seconds, 0 to the end of the year 9999, not before the time set last.
+            closed_at: Unix seconds, 0 to the beginning of the year 9999, and not before the time
+                that was set last.
 
         Raises:
             TimeRunsBackwards: It is earlier than the time set last.
@@ -105,7 +106,7 @@ class Node:
         """
         assert self.played, "the clock rules when time is not played"
         if not 0 <= closed_at <= LATEST_UNIX_SECONDS:
-            raise ValueError("The time is outside the years 1970 to 9999.")
+            raise ValueError("The time is outside the years 1970 to 9998.")
         if closed_at < (self.store.played_time() or 0):
             raise TimeRunsBackwards(closed_at)
         self.store.set_played_time(closed_at)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-
 from devnet.account import Account, AccountsView
 
 

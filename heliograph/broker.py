@@ -94,7 +94,7 @@ def configuration(layout: Layout, listeners: Listeners, passwords: Mapping[str, 
     at = f"{listeners.host}:"
     every = vaults(layout)
     lines = [
-        "# Made by heliograph/broker.py from libs/events/subjects.py. Do not edit: it is rewritten.",
+        "# Made by heliograph/broker.py from libs/events/subjects.py, and rewritten: do not edit.",
         f"server_name: {_quoted(listeners.server_name)}",
         f"listen: {_quoted(at + str(listeners.client_port))}",
         f"http: {_quoted('127.0.0.1:' + str(listeners.monitor_port))}",
@@ -202,7 +202,9 @@ def _user(
     parts = [f"user: {_quoted(name)}", f"password: {_quoted(passwords[name])}"]
     parts.append(f"allowed_connection_types: [{connections}]")
     if publish is not None and subscribe is not None:
-        allowed = (f"{{ allow: {json.dumps(list(subjects))} }}" for subjects in (publish, subscribe))
+        allowed = (
+            f"{{ allow: {json.dumps(list(subjects))} }}" for subjects in (publish, subscribe)
+        )
         parts.append("permissions: {{ publish: {}, subscribe: {} }}".format(*allowed))
     return "{ " + ", ".join(parts) + " }"
 

@@ -1,6 +1,6 @@
-"""Passwords and seeds that the embedded stack makes for itself, in one file that only its owner reads.
+"""Passwords and seeds that the embedded stack makes for itself, in one file.
 
-They are random and made once; a later start adds what is missing and changes nothing else.
+Only its owner may read it. They are random and made once; a later start adds what is missing and changes nothing else.
 """
 
 import base64
@@ -55,7 +55,9 @@ class Credentials:
             os.fsync(file.fileno())
         part.replace(path)
 
-    def complete(self, users: Iterable[str], seeds: Iterable[tuple[str, Callable[[], str]]]) -> bool:
+    def complete(
+        self, users: Iterable[str], seeds: Iterable[tuple[str, Callable[[], str]]]
+    ) -> bool:
         """Make what is missing.
 
         Args:

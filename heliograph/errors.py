@@ -1,4 +1,4 @@
-"""What can go wrong around the embedded stack, each as one sentence for the person at the terminal."""
+"""What can go wrong around the embedded stack, told to the person at the terminal."""
 
 
 class StackError(Exception):

@@ -26,15 +26,15 @@ _CAPABILITY_VERSION_3: Final = 0x20080522
 
 
 class _Header(ctypes.Structure):
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]  # noqa: RUF012
 
 
 class _Word(ctypes.Structure):
-    _fields_ = (
+    _fields_ = [  # noqa: RUF012 - as ctypes wants it
         ("effective", ctypes.c_uint32),
         ("permitted", ctypes.c_uint32),
         ("inheritable", ctypes.c_uint32),
-    )
+    ]
 
 
 def main(arguments: list[str]) -> None:

@@ -44,18 +44,29 @@ class DevnetProcess:
         return self.process.stderr
 
 
-def start(data: Path, *, played: bool = False, passphrase: str = PASSPHRASE) -> DevnetProcess:
-    """Start a devnet on a free port and wait for the line it logs at start."""
+def command() -> list[str]:
+    """Give the command that runs a devnet."""
+    return [sys.executable, "-m", "devnet"]
+
+
+def environment(
+    data: Path, *, port: str = "0", played: bool = False, passphrase: str = PASSPHRASE
+) -> dict[str, str]:
+    """Give the environment with a devnet's settings."""
     prefix = "HELIOGRAPH_DEVNET_"
-    settings = {
-        f"{prefix}PORT": "0",
+    return os.environ | {
+        f"{prefix}PORT": port,
         f"{prefix}DATA": str(data),
         f"{prefix}PASSPHRASE": passphrase,
         f"{prefix}PLAYED": str(played).lower(),
     }
+
+
+def start(data: Path, *, played: bool = False) -> DevnetProcess:
+    """Start a devnet on a free port and wait for the line it logs at start."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "devnet"],
-        env=os.environ | settings,
+        command(),
+        env=environment(data, played=played),
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,

@@ -1,12 +1,14 @@
 """A TCP proxy that loses, delays and cuts, for tests of anything that speaks TCP.
 
-It stands between a client and a server, copies bytes both ways, and watches for bytes named by a rule. A rule is used
-up by its first match. What it can do is `Act`; `cut`, `hold` and `release` act at once.
+It stands between a client and a server, copies bytes both ways, and watches for bytes named by a
+rule. A rule is used up by its first match. What it can do is `Act`; `cut`, `hold` and `release` act
+at once.
 """
 
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from enum import Enum
 from types import TracebackType
@@ -31,7 +33,8 @@ class Act(Enum):
     CUT_BEFORE = "cut before"
     """They and all that follows are lost, the connection is cut: a request that never arrives."""
     CUT_AFTER = "cut after"
-    """They and what follows at once pass, nothing comes back, then the connection is cut: a lost answer."""
+    """They and what follows at once pass, nothing comes back, then the connection is cut: a lost
+    answer."""
     HOLD_BACK = "hold back"
     """They pass, everything the other way is held until `release`: a late answer."""
     HOLD = "hold"
@@ -108,8 +111,6 @@ class FaultProxy:
     def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self.port = 0
         """Where it listens on loopback, once started."""
-        self.refusing = False
-        """New connections are closed at once while this is set."""
         self._host = host
         self._upstream_port = port
         self._rules: list[Rule] = []
@@ -123,8 +124,7 @@ class FaultProxy:
         return f"nats://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        await self.accept()
         return self
 
     async def __aexit__(
@@ -133,15 +133,22 @@ class FaultProxy:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._server is not None
-        self._server.close()
+        self.refuse()
         self.cut()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await self._server.wait_closed()
+
+    async def accept(self) -> None:
+        """Listen, on the same port as before."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def refuse(self) -> None:
+        """Stop listening; connections that exist go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     def rule(self, side: Side, pattern: bytes, act: Act) -> Rule:
         """Watch for bytes; the rule is used up by its first match."""
@@ -154,8 +161,17 @@ class FaultProxy:
         for connection in tuple(self._connections):
             connection.cut()
 
+    def cut_clients(self) -> None:
+        """Cut the clients' side of all connections now; what is held for the server can be
+        released."""
+        for connection in tuple(self._connections):
+            connection.cut_client()
+            if connection.to_server.open.is_set():
+                self._later(self._cut_soon(connection))
+
     def hold(self, side: Side) -> None:
-        """Hold everything that goes to one side until `release`; connections made later are not held."""
+        """Hold everything that goes to one side until `release`; connections made later are not
+        held."""
         for connection in self._connections:
             connection.pipe(side).open.clear()
 
@@ -170,9 +186,6 @@ class FaultProxy:
     async def _accept(
         self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
     ) -> None:
-        if self.refusing:
-            client_writer.transport.abort()
-            return
         try:
             server_reader, server_writer = await asyncio.open_connection(
                 self._host, self._upstream_port
@@ -187,7 +200,7 @@ class FaultProxy:
         self._connections.add(connection)
         self._later(self._run(connection))
 
-    def _later(self, work: "asyncio.coroutines.Coroutine[object, object, None]") -> None:
+    def _later(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

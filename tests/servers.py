@@ -1,6 +1,8 @@
-"""A real nats-server for tests: started, killed with -9 and started again on the same port and store.
+"""A real nats-server for tests: started, killed with -9 and started again on the same port and
+store.
 
-A missing binary is a failure, never a skip. `NATS_SERVER` names another binary than the one of the environment.
+A missing binary is a failure, never a skip. `NATS_SERVER` names another binary than the one of the
+environment.
 """
 
 import os

@@ -20,7 +20,7 @@ from libs.events.invoicing import LocalDate
 from libs.events.jws import Signed, payload_of
 from libs.events.membership import Role
 from libs.events.metering import IntervalS, MeterRole, RegisterValue
-from libs.events.positions import PositionText
+from libs.events.positions import SeenText
 from libs.events.pricing import Asset
 from libs.events.quantities import (
     DurationS,
@@ -68,8 +68,8 @@ class Command(Strict):
     """Not valid before."""
     exp: UnixTime
     """Not valid from this second on."""
-    after: PositionText | None = None
-    """A fact that this answers: the decider first reads that far."""
+    after: SeenText | None = None
+    """Facts that this answers, as positions: the decider first reads that far."""
     command: str
     """Name of the command."""
     body: Body

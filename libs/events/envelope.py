@@ -2,7 +2,8 @@
 
 The bytes that `encode` makes are stored, hashed as Merkle leaf and never rewritten. `decode` reads
 them back and refuses a document whose subject, type, source or key does not follow from the stream
-in which it was found.
+in which it was found, and one that `encode` would have spelled in another way: so every reader on
+earth, whatever it makes of double keys or nulls, reads the same in the same bytes.
 
 Source: eventing contract, section 2; CloudEvents 1.0.2 (structured mode, JSON).
 """
@@ -20,7 +21,7 @@ from libs.events.fact import LATEST, REGISTRY, Fact, Strict, schema_name, type_n
 from libs.events.ids import Id
 from libs.events.positions import CauseText, Position, SeenText, fact_hash
 from libs.events.quantities import Instant
-from libs.events.subjects import family_of
+from libs.events.subjects import StreamFamily, family_of
 from libs.events.upcast import newest
 
 FACT_SIZE_MAX = 256 * 1024
@@ -145,7 +146,7 @@ def encode(
         InvalidFact: A member breaks its rule, the fact does not belong into the stream, or the
             document is larger than 256 KiB.
     """
-    family, part = family_of(stream)
+    family, part = _family_of(stream)
     cls = type(draft.fact)
     if family not in cls.families:
         raise InvalidFact(f"{cls.fact_name} does not stand in {stream}", rule="stream")
@@ -181,9 +182,10 @@ def decode(
 
     Raises:
         InvalidFact: The bytes are no fact of a known type and version, or its subject, source,
-            type or key do not follow from its stream. `rule` names what was broken.
+            type or key do not follow from its stream, or `encode` would have written other bytes.
+            `rule` names what was broken.
     """
-    family, part = family_of(stream)
+    family, part = _family_of(stream)
     name = subject.rpartition(".")[2]
     cls = LATEST.get(name)
     if cls is None or family not in cls.families:
@@ -191,11 +193,28 @@ def decode(
     if len(data) > FACT_SIZE_MAX:
         raise InvalidFact(f"{len(data)} bytes, more than {FACT_SIZE_MAX}", rule="size")
     envelope = _read(cls, name, data)
-    if envelope.subject != subject or family.subject(part, envelope.key, name) != subject:
+    if envelope.subject != subject or subject != _subject(family, part, envelope.key, name):
         raise InvalidFact(f"{subject!r} does not follow from the document", rule="subject")
     if envelope.source != f"/{deployment}/{stream}":
         raise InvalidFact(f"source {envelope.source!r} is not of {stream}", rule="source")
+    if envelope.model_dump_json(exclude_none=True).encode("utf-8") != data:
+        raise InvalidFact("a stored fact has one spelling, and this is another", rule="spelling")
     return Recorded(stream, sequence, envelope, newest(envelope.data), data)
+
+
+def _family_of(stream: str) -> tuple[StreamFamily, str]:
+    try:
+        return family_of(stream)
+    except ValueError as error:
+        raise InvalidFact(str(error), rule="stream") from error
+
+
+def _subject(family: StreamFamily, part: str, key: str, name: str) -> str | None:
+    """The subject that follows from the key, or nothing for a key that may not stand there."""
+    try:
+        return family.subject(part, key, name)
+    except ValueError:
+        return None
 
 
 def _read(cls: type[Fact], name: str, data: bytes) -> Envelope:

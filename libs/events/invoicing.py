@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from libs.events.books import LineClass, Terms, TimeZone
 from libs.events.fact import Fact, Strict, fact
@@ -22,9 +22,6 @@ from libs.events.quantities import (
 )
 from libs.events.subjects import BILLING
 
-LocalDate = Annotated[str, StringConstraints(strict=True, pattern=r"^\d{4}-\d{2}-\d{2}$")]
-"""A date in the site's local time, `YYYY-MM-DD`."""
-
 
 def as_date(text: str) -> date:
     """Read a `LocalDate`.
@@ -33,6 +30,19 @@ def as_date(text: str) -> date:
         ValueError: There is no such day.
     """
     return date.fromisoformat(text)
+
+
+def _checked_date(text: str) -> str:
+    as_date(text)
+    return text
+
+
+LocalDate = Annotated[
+    str,
+    StringConstraints(strict=True, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
+    AfterValidator(_checked_date),
+]
+"""A date in the site's local time, `YYYY-MM-DD`: a day that exists."""
 
 
 class MeterReadings(Strict):

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from libs.events.fact import Fact, Strict, fact
 from libs.events.ids import Address, HashHex, Id
-from libs.events.quantities import EnergyWh, Instant, Ordinal, PowerW
+from libs.events.quantities import Count, EnergyWh, Instant, Ordinal, PowerW
 from libs.events.subjects import METERS, READINGS
 
 INTERVALS_MAX = 96
@@ -107,7 +107,7 @@ class MeterGap(Strict):
     """Start of the report after the gap."""
     first_seq: Ordinal
     """First missing sequence."""
-    last_seq: Annotated[int, Field(strict=True, ge=0)]
+    last_seq: Count
     """Last missing sequence; one below `first_seq` when time was lost but no report."""
     before: tuple[RegisterValue, ...]
     """Registers at its start."""
@@ -120,9 +120,9 @@ class MeterHead(Strict):
 
     epoch: Ordinal
     """Register epoch."""
-    seq: Annotated[int, Field(strict=True, ge=0)]
+    seq: Count
     """Highest accepted sequence; 0 before the first."""
-    until_at: Instant | None
+    until_at: Instant | None = None
     """End of the newest accepted interval; absent before the first report."""
     registers: tuple[RegisterValue, ...]
     """Registers at that instant."""

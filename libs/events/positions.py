@@ -23,7 +23,9 @@ _PARSED = re.compile(rf"({_STREAM}):(0|[1-9][0-9]{{0,15}}):([0-9a-f]{{{HASH_DIGI
 PositionText = Annotated[str, StringConstraints(strict=True, pattern=rf"^{_POSITION}$")]
 """A written position."""
 
-SeenText = Annotated[str, StringConstraints(strict=True, pattern=rf"^(?:{_POSITION}(?: |$))*$")]
+SeenText = Annotated[
+    str, StringConstraints(strict=True, pattern=rf"^(?:{_POSITION}(?: {_POSITION})*)?$")
+]
 """The written positions of all inputs, sorted by stream; empty when there are none."""
 
 CauseText = Annotated[

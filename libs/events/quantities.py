@@ -70,7 +70,10 @@ def parse_instant(value: object) -> datetime:
             raise ValueError("an instant needs a time zone")
         if value.microsecond:
             raise ValueError("an instant is a whole second")
-        return value.astimezone(UTC)
+        try:
+            return value.astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError("an instant lies in the years 1 to 9999, in UTC") from error
     if not isinstance(value, str) or len(value) != len("2016-07-01T07:00:00Z"):
         raise ValueError("an instant is written YYYY-MM-DDTHH:MM:SSZ, in UTC")
     if value[10] != "T" or value[19] != "Z" or not value[:4].isascii():

@@ -94,11 +94,12 @@ def family_of(stream: str) -> tuple[StreamFamily, str]:
     """Split a stream's name into its family and its part (empty for a single stream).
 
     Raises:
-        ValueError: No such family, or a part where none belongs.
+        ValueError: No such family, a part where none belongs, or a part that is no id.
     """
     name, underscore, part = stream.partition("_")
     family = FAMILIES.get(name)
-    if family is None or (family.parted_by == "nothing") == bool(underscore):
+    alone = family is not None and family.parted_by == "nothing"
+    if family is None or alone == bool(underscore) or not (alone or is_id(part)):
         raise ValueError(f"{stream!r} is no fact stream")
     return family, part
 

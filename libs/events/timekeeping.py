@@ -1,12 +1,8 @@
 """Facts of time. Periods, lateness and expiry follow these and no computer's clock."""
 
-from typing import Annotated
-
-from pydantic import Field
-
 from libs.events.fact import Fact, fact
 from libs.events.metering import SignedText
-from libs.events.quantities import Instant
+from libs.events.quantities import Instant, Ordinal
 from libs.events.subjects import ANCHORS, BILLING, LEDGER, PRICES, READINGS
 
 
@@ -16,7 +12,7 @@ class TimeAdvanced(Fact):
 
     to: Instant
     """The new time; later than every one before."""
-    cadence_s: Annotated[int, Field(strict=True, ge=1)]
+    cadence_s: Ordinal
     """Seconds until the next one is expected; in played time the length of the step."""
     command: SignedText | None = None
     """The player's signed command, in played time."""

@@ -36,7 +36,8 @@ def newest(stored: Fact) -> Fact:
     """Bring a stored fact to the newest version of its name."""
     shape = stored
     while shape.fact_version < LATEST[shape.fact_name].fact_version:
-        shape = UPCASTS[shape.fact_name, shape.fact_version](shape)
+        older, shape = shape, UPCASTS[shape.fact_name, shape.fact_version](shape)
+        assert (shape.fact_name, shape.fact_version) == (older.fact_name, older.fact_version + 1)
     return shape
 
 

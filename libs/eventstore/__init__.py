@@ -24,7 +24,7 @@ from libs.eventstore.errors import (
     WrongSubject,
 )
 from libs.eventstore.jetstream import JetStreamStore
-from libs.eventstore.memory import Fault, MemoryServer, MemoryStore
+from libs.eventstore.memory import Fault, Faults, MemoryServer, MemoryStore
 from libs.eventstore.model import (
     APPEND_COUNT_MAX,
     FACT_BYTES_MAX,
@@ -41,6 +41,7 @@ __all__ = [
     "EventStore",
     "EventStoreError",
     "Fault",
+    "Faults",
     "Fenced",
     "Frame",
     "GapFound",

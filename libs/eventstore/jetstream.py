@@ -201,7 +201,9 @@ class JetStreamStore:
 
     async def get(self, stream: str, sequence: int) -> Stored | None:
         """Give the message at a position from the leader; see `EventStore.get`."""
-        return await self.ask(stream, sequence, self._deadline())
+        # The API refuses position 0, but an unknown stream shall be named all the same.
+        found = await self.ask(stream, max(sequence, 1), self._deadline())
+        return found if sequence > 0 else None
 
     async def close(self) -> None:
         """Close the connection; readers end with `StoreUnavailable`."""

@@ -28,8 +28,12 @@ NOBODY_GRACE_S: Final = 2.0
 """Seconds for which nobody may serve an API subject before that counts as a missing permission."""
 RETRY_PAUSE_S: Final = 0.1
 """Seconds between two attempts of a question to the API."""
-TRANSIENT_ERRORS: Final = frozenset({10008, 10009, 10039, 10076})
+TIMEOUTS_MAX: Final = 2
+"""Questions in a row without an answer after which the connection is thought dead and made anew."""
+TRANSIENT_ERRORS: Final = frozenset({10008, 10009, 10076})
 """Error codes of a server that is starting, electing or has lost its storage."""
+NO_STREAMS_HERE: Final = 10039
+"""Error code for an account that has no streams: the API is not imported under this prefix."""
 NO_STREAM: Final = 10059
 """Error code for a stream that does not exist."""
 
@@ -302,13 +306,19 @@ class Link:
         subject = f"{self.settings.api_prefix}.{name}"
         request = json.dumps(body).encode() if body else b""
         nobody_since: float | None = None
-        reason = ""
+        timeouts = 0
         while True:
             await self.up(deadline)
+            epoch = self.epoch
             try:
                 message = await self.ask(subject, request, self.settings.answer_timeout_s)
             except NoAnswer as error:
                 nobody_since, reason = None, str(error)
+                timeouts = timeouts + 1 if epoch == self.epoch else 0
+                if timeouts >= TIMEOUTS_MAX:
+                    # A dead peer shows in no other way until keep-alive does, half a minute later.
+                    timeouts = 0
+                    await self.client.force_reconnect()
             except NobodyServes:
                 nobody_since, reason = nobody_since or self.now(), f"nobody serves {subject}"
                 if self.now() - nobody_since > NOBODY_GRACE_S:
@@ -318,6 +328,8 @@ class Link:
                 code = answer.get("error", {}).get("err_code", 0)
                 if code == NO_STREAM:
                     raise UnknownStream(stream)
+                if code == NO_STREAMS_HERE:
+                    raise NotPermitted(subject, "this account has no streams")
                 if code not in TRANSIENT_ERRORS:
                     return answer
                 nobody_since, reason = None, str(answer["error"].get("description"))

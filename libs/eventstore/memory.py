@@ -60,6 +60,35 @@ class Fault(Enum):
     called."""
 
 
+class Faults:
+    """What happens on the way between one client (or several) and the played server."""
+
+    def __init__(self) -> None:
+        self.next: deque[Fault] = deque()
+        """What will happen to the next sendings, in order; empty: nothing."""
+        self._away = False
+        self._changed = asyncio.Event()
+
+    @property
+    def away(self) -> bool:
+        """Whether nobody is reached."""
+        return self._away
+
+    @away.setter
+    def away(self, away: bool) -> None:
+        self._away = away
+        self.wake()
+
+    def wake(self) -> None:
+        """Let everyone who waits look again."""
+        woken, self._changed = self._changed, asyncio.Event()
+        woken.set()
+
+    async def wait(self) -> None:
+        """Wait until something has changed."""
+        await self._changed.wait()
+
+
 @dataclass(slots=True)
 class MemoryStream:
     """One stream of the played server."""
@@ -109,32 +138,15 @@ class MemoryStream:
 
 
 class MemoryServer:
-    """The played server: streams that outlive their clients, and the faults to come."""
+    """The played server: streams that outlive their clients, and requests that are delayed."""
 
     def __init__(self) -> None:
-        self.faults: deque[Fault] = deque()
-        """What will happen to the next sendings, in order; empty: nothing."""
-        self.back = asyncio.Event()
-        """Set and replaced when the server comes back or a client closes."""
-        self._away = False
         self._streams: dict[str, MemoryStream] = {}
         self._delayed: deque[Append] = deque()
         self._ids = count(1)
 
-    @property
-    def away(self) -> bool:
-        """Nobody answers anything while this is set."""
-        return self._away
-
-    @away.setter
-    def away(self, away: bool) -> None:
-        self._away = away
-        self.wake_all()
-
     def wake_all(self) -> None:
         """Let every reader look again."""
-        woken, self.back = self.back, asyncio.Event()
-        woken.set()
         for stream in self._streams.values():
             stream.wake()
 
@@ -169,10 +181,9 @@ class MemoryServer:
         """Give a new id for an append: counted, so that a simulation repeats."""
         return f"memory-{next(self._ids)}"
 
-    def send(self, append: Append) -> Answer:
-        """Take in one sending of an append, with the next fault."""
-        fault = self.faults.popleft() if self.faults else Fault.NONE
-        if self.away or fault is Fault.LOSE_REQUEST:
+    def send(self, append: Append, fault: Fault) -> Answer:
+        """Take in one sending of an append, with what happens to it on the way."""
+        if fault is Fault.LOSE_REQUEST:
             return Unknown("played: the request is lost")
         if fault is Fault.DELAY_REQUEST:
             self._delayed.append(append)
@@ -234,11 +245,23 @@ class MemoryServer:
 
 
 class MemoryStore:
-    """`EventStore` on a played server."""
+    """`EventStore` on a played server.
 
-    def __init__(self, server: MemoryServer | None = None, *, deadline_s: float = 30.0) -> None:
+    Args:
+        server: The played server, shared by all clients that are given it; a new one when left out.
+        deadline_s: Seconds after which an outcome is reported as unknown.
+        faults: What happens on the way; may be shared by several clients.
+    """
+
+    def __init__(
+        self,
+        server: MemoryServer | None = None,
+        *,
+        deadline_s: float = 30.0,
+        faults: Faults | None = None,
+    ) -> None:
         self.server = server or MemoryServer()
-        """The played server, shared by all clients that are given it."""
+        self.faults = faults or Faults()
         self._deadline_s = deadline_s
         self._closed = False
 
@@ -247,31 +270,27 @@ class MemoryStore:
         check_frames(frames)
         if expected < 0:
             raise ValueError(f"expected position {expected}")
-        state = await self.state(stream, 0)
+        state = await self.state(stream, self._deadline())
         for frame in frames:
             check_subject(stream, frame.subject, state.subjects)
         check_sizes(frames, state.message_bytes_max, PAYLOAD_BYTES_MAX)
         append = Append(stream, tuple(frames), expected, self.server.new_append_id())
-        return await append_once(self, append, self._deadline_s, asyncio.get_running_loop().time)
+        return await append_once(self, append, self._deadline_s, _now)
 
     async def send(self, append: Append, attempt: int, deadline: float) -> Answer:
         """Send all frames once; see `Wire.send`."""
-        del attempt, deadline
-        await asyncio.sleep(0)
-        self._check_open()
-        return self.server.send(append)
+        del attempt
+        await self._reach(append.stream, deadline)
+        fault = self.faults.next.popleft() if self.faults.next else Fault.NONE
+        return self.server.send(append, fault)
 
     async def ask(self, stream: str, sequence: int, deadline: float) -> Stored | None:
         """Give the message at a position; see `Wire.ask`."""
-        del deadline
-        await asyncio.sleep(0)
-        return self._reach(stream).at(sequence)
+        return (await self._reach(stream, deadline)).at(sequence)
 
     async def state(self, stream: str, deadline: float) -> StreamState:
         """Give the stream's state; see `Wire.state`."""
-        del deadline
-        await asyncio.sleep(0)
-        reached = self._reach(stream)
+        reached = await self._reach(stream, deadline)
         return StreamState(
             first=reached.first if reached.last else 0,
             last=reached.last,
@@ -285,7 +304,7 @@ class MemoryStore:
         """Read in order; see `EventStore.read`."""
         position = after
         while until is None or position < until:
-            reached = await self._patient(stream)
+            reached = await self._reach(stream, None)
             if position > reached.last:
                 raise Rewound(stream, position, reached.last)
             if position + 1 < reached.first:
@@ -305,14 +324,12 @@ class MemoryStore:
             if stop == position:
                 raise GapFound(stream, position + 1, reached.last)
             position = stop
-            await asyncio.sleep(0)
             if batch:
                 yield batch
 
     async def last(self, stream: str, subject: str) -> Stored | None:
         """Give the last message of a subject; see `EventStore.last`."""
-        await asyncio.sleep(0)
-        reached = self._reach(stream)
+        reached = await self._reach(stream, self._deadline())
         if subject in reached.heads:
             return reached.at(reached.heads[subject])
         found = [at for name, at in reached.heads.items() if matches(name, subject)]
@@ -322,8 +339,7 @@ class MemoryStore:
         self, stream: str, subject_filter: str
     ) -> AsyncGenerator[list[Stored], None]:
         """Give the last message of every matching subject; see `EventStore.last_each`."""
-        await asyncio.sleep(0)
-        reached = self._reach(stream)
+        reached = await self._reach(stream, self._deadline())
         positions = sorted(
             at for name, at in reached.heads.items() if matches(name, subject_filter)
         )
@@ -333,29 +349,34 @@ class MemoryStore:
 
     async def end(self, stream: str) -> int:
         """Give the last position; see `EventStore.end`."""
-        return (await self.state(stream, 0)).last
+        return (await self.state(stream, self._deadline())).last
 
     async def get(self, stream: str, sequence: int) -> Stored | None:
         """Give the message at a position; see `EventStore.get`."""
-        return await self.ask(stream, sequence, 0)
+        return await self.ask(stream, sequence, self._deadline())
 
     async def close(self) -> None:
         """End; readers end with `StoreUnavailable`."""
         self._closed = True
+        self.faults.wake()
         self.server.wake_all()
 
-    def _check_open(self) -> None:
+    def _deadline(self) -> float:
+        return _now() + self._deadline_s
+
+    async def _reach(self, stream: str, deadline: float | None) -> MemoryStream:
+        """Reach a stream, waiting for a server that is away until the deadline, None: for ever."""
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout_at(deadline):
+                while self.faults.away and not self._closed:
+                    await self.faults.wait()
+        except TimeoutError:
+            raise StoreUnavailable("played: the server is away") from None
         if self._closed:
             raise StoreUnavailable("connection closed for good: closed by this process")
-
-    def _reach(self, stream: str) -> MemoryStream:
-        self._check_open()
-        if self.server.away:
-            raise StoreUnavailable("played: the server is away")
         return self.server.stream(stream)
 
-    async def _patient(self, stream: str) -> MemoryStream:
-        """Reach a stream, waiting for a server that is away."""
-        while self.server.away and not self._closed:
-            await self.server.back.wait()
-        return self._reach(stream)
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

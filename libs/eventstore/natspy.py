@@ -57,6 +57,16 @@ class TappedClient(Client):
         else:
             tap(subject, reply, data, headers)
 
+    @override
+    async def _process_connect_init(self) -> None:
+        """Shake hands; nats-py forgets to close a connection whose handshake failed."""
+        try:
+            await super()._process_connect_init()
+        except BaseException:
+            if self._transport is not None:
+                self._transport.close()  # type: ignore[no-untyped-call]
+            raise
+
     async def write_at_once(self, block: bytes) -> None:
         """Hand a block of ready protocol to the connection, to be written in one go.
 

@@ -19,7 +19,7 @@ from libs.events.errors import InvalidSignature
 from libs.events.fact import Fact
 from libs.events.jws import Signed, parse
 from libs.events.membership import MemberRegistered
-from libs.events.positions import Position, parse_cause
+from libs.events.positions import Position, parse_cause, parse_seen
 from libs.events.timekeeping import TimeAdvanced
 from libs.runtime.failures import NotYet, Refused
 
@@ -75,6 +75,8 @@ class Order:
 class Accepted:
     """A command that led to facts: what a repeat is answered with."""
 
+    name: str
+    """Signer and command id; the ids of its facts begin with it and a dot."""
     digest: str
     """SHA-256 of the command's name and body."""
     exp: int
@@ -137,12 +139,15 @@ class Authority:
         text = getattr(recorded.fact, "command", None)
         if text is None:
             cause, _ = parse_cause(recorded.envelope.cause)
-            if cause is not None and (known := self._by_first.get(cause)) is not None:
+            known = None if cause is None else self._by_first.get(cause)
+            # What merely follows from the first fact (an invoice from its agreement) has other ids.
+            if known is not None and recorded.envelope.id.startswith(f"{known.name}."):
                 known.last = recorded.position
             return
         command = read_command(parse(text, "hg-command+jws"))
         place = recorded.position
-        known = Accepted(digest_of(command), command.exp, place, place)
+        name = f"{command.member}.{command.id}"
+        known = Accepted(name, digest_of(command), command.exp, place, place)
         self._accepted[command.member, command.id] = self._by_first[place] = known
 
     def _forget(self) -> None:
@@ -200,18 +205,20 @@ class Authority:
                 )
 
     def _wait_for(self, after: str | None, read: Mapping[str, Position]) -> None:
-        if after is None:
-            return
-        wanted = Position.parse(after)
-        reached = read.get(wanted.stream)
-        if reached is None:
-            raise Refused(
-                "stream-not-followed", f"{wanted.stream} is not followed here", field="after"
-            )
-        if reached.sequence < wanted.sequence:
-            raise NotYet("not-read-yet", f"{wanted.stream} was read to {reached.sequence} only")
-        if reached.sequence == wanted.sequence and reached.hash != wanted.hash:
-            raise Refused("other-history", f"another fact stands at {after}", field="after")
+        try:
+            positions = parse_seen(after or "")
+        except ValueError as error:
+            raise Refused("command-schema", str(error), field="after") from error
+        for stream, wanted in positions.items():
+            reached = read.get(stream)
+            if reached is None:
+                raise Refused("stream-not-followed", f"{stream} is not followed", field="after")
+            if reached.sequence < wanted.sequence:
+                raise NotYet(
+                    "not-read-yet", f"{stream} was read to {reached.sequence}", retry_after_s=0
+                )
+            if reached.sequence == wanted.sequence and reached.hash != wanted.hash:
+                raise Refused("other-history", f"another fact stands at {wanted}", field="after")
 
     def _signer(self, command: Command, signed: Signed) -> Member:
         member = self._members.get(command.member)

@@ -8,23 +8,31 @@ from datetime import datetime
 
 from libs.events.envelope import Draft, Recorded
 from libs.events.fact import Fact
-from libs.events.positions import write_cause
+from libs.events.positions import Position, parse_seen, write_cause
 from libs.events.quantities import format_instant
 from libs.events.subjects import TIME_KEY
 from libs.events.timekeeping import TimeAdvanced, TimeReached
 
 
 class Timekeeper:
-    """Folds `TimeAdvanced`, and the `TimeReached` of the own stream and of those waited for."""
+    """Folds `TimeAdvanced`, and the `TimeReached` of the own stream and of those waited for.
 
-    def __init__(self, own: str, waits_for: Sequence[str]) -> None:
+    What another writer had seen when it reached a time counts as well: a reading is decided on an
+    enrolment, so whoever relies on READINGS having reached a time first reads METERS as far as it
+    was seen there. Otherwise the order in which streams arrive could change a decision.
+    """
+
+    def __init__(self, own: str, waits_for: Sequence[str], follows: Sequence[str] = ()) -> None:
         """Begin with no time.
 
         Args:
             own: The own stream.
             waits_for: Streams that must have reached a time before the own one may.
+            follows: Further streams that are read in full.
         """
         self._own, self._waits_for = own, tuple(waits_for)
+        self._read: dict[str, int] = dict.fromkeys(follows, 0)
+        self._seen: dict[str, dict[str, Position]] = {}
         self._reached: dict[str, datetime] = {}
         self._causes: dict[datetime, str] = {}
         self.now: datetime | None = None
@@ -33,11 +41,14 @@ class Timekeeper:
     def evolve(self, recorded: Recorded[Fact]) -> None:
         """Fold a fact; all others are ignored."""
         fact = recorded.fact
+        if recorded.stream in self._read:
+            self._read[recorded.stream] = recorded.sequence
         if isinstance(fact, TimeAdvanced):
             self.now = fact.to
             self._causes[fact.to] = write_cause(recorded.position, recorded.envelope.id)
         elif isinstance(fact, TimeReached):
             self._reached[recorded.stream] = fact.to
+            self._seen[recorded.stream] = parse_seen(recorded.envelope.seen)
             if recorded.stream != self._own:
                 return
         own = self._reached.get(self._own)
@@ -50,7 +61,15 @@ class Timekeeper:
         """The time up to which everything that is waited for was read; decide absence by it."""
         times = [self.now, *(self._reached.get(stream) for stream in self._waits_for)]
         known = [time for time in times if time is not None]
-        return min(known) if len(known) == len(times) else None
+        return min(known) if len(known) == len(times) and self._as_far_as_they() else None
+
+    def _as_far_as_they(self) -> bool:
+        """Tell whether all that those we wait for had seen was read here too."""
+        return all(
+            self._read.get(stream, position.sequence) >= position.sequence
+            for waited_for in self._waits_for
+            for stream, position in self._seen.get(waited_for, {}).items()
+        )
 
     def due(self) -> Sequence[Draft]:
         """`TimeReached` for the newest time that may be said, or nothing."""

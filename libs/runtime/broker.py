@@ -6,6 +6,7 @@ nats-py by itself gives up after two minutes and then leaves a service that look
 
 import asyncio
 import contextlib
+from collections import deque
 from typing import Final
 
 from nats.aio.client import Client
@@ -25,6 +26,9 @@ RECONNECT_WAIT_S: Final = 1
 
 DRAIN_TIMEOUT_S: Final = 2
 """Seconds in which a connection that is closed sends what was published."""
+
+REASONS_MAX: Final = 3
+"""How many different reasons are remembered while there is no connection."""
 
 _log = get_logger(__name__)
 
@@ -48,6 +52,51 @@ class _Client(Client):
         await super().drain()
 
 
+class _Watch:
+    """Reports on `health` what happens to one connection."""
+
+    def __init__(self, client: _Client, health: Health, part: str) -> None:
+        self._client = client
+        self._health = health
+        self._part = part
+        self._reasons: deque[str] = deque(maxlen=REASONS_MAX)
+
+    @property
+    def reasons(self) -> str:
+        """What went wrong since the last success, each thing once, the latest last."""
+        return "; ".join(self._reasons) or "no answer"
+
+    def connected(self) -> None:
+        url = self._client.connected_url
+        self._reasons.clear()
+        self._health.set(
+            self._part, ok=True, detail=url.netloc.rpartition("@")[2] if url is not None else ""
+        )
+
+    async def on_error(self, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        if self._client.wanted and reason not in self._reasons:
+            self._reasons.append(reason)
+            _log.warning("nats-error", part=self._part, reason=reason)
+
+    async def on_disconnected(self) -> None:
+        self._health.set(self._part, ok=False, detail="disconnected")
+        if self._client.wanted:
+            _log.warning("nats-disconnected", part=self._part)
+
+    async def on_reconnected(self) -> None:
+        self.connected()
+        _log.info("nats-reconnected", part=self._part)
+
+    async def on_closed(self) -> None:
+        self._health.set(self._part, ok=False, detail="closed")
+        if self._client.wanted:
+            _log.error("nats-closed", part=self._part, reason=self.reasons)
+            self._health.give_up(
+                Transient("nats-closed", f"NATS closed the connection: {self.reasons}.")
+            )
+
+
 async def connect(settings: SharedSettings, health: Health, *, part: str = "nats") -> Client:
     """Connect to NATS as the service's user.
 
@@ -67,29 +116,7 @@ async def connect(settings: SharedSettings, health: Health, *, part: str = "nats
         Transient: NATS was not reached, or did not let us in, within `start_timeout_s`.
     """
     client = _Client()
-    reason = "no answer"
-
-    async def on_error(error: Exception) -> None:
-        nonlocal reason
-        reason = str(error) or type(error).__name__
-        if client.wanted:
-            _log.warning("nats-error", part=part, reason=reason)
-
-    async def on_disconnected() -> None:
-        health.set(part, ok=False, detail="disconnected")
-        if client.wanted:
-            _log.warning("nats-disconnected", part=part)
-
-    async def on_reconnected() -> None:
-        health.set(part, ok=True, detail=_server(client))
-        _log.info("nats-reconnected", part=part, server=_server(client))
-
-    async def on_closed() -> None:
-        health.set(part, ok=False, detail="closed")
-        if client.wanted:
-            _log.error("nats-closed", part=part, reason=reason)
-            health.give_up(Transient("nats-closed", f"NATS closed the connection: {reason}."))
-
+    watch = _Watch(client, health, part)
     health.set(part, ok=False, detail="connecting")
     password = settings.nats_password
     try:
@@ -99,10 +126,10 @@ async def connect(settings: SharedSettings, health: Health, *, part: str = "nats
                 name=f"heliograph-{settings.service or 'client'}-{part}",
                 user=settings.nats_user,
                 password=password.get_secret_value() if password is not None else None,
-                error_cb=on_error,
-                disconnected_cb=on_disconnected,
-                reconnected_cb=on_reconnected,
-                closed_cb=on_closed,
+                error_cb=watch.on_error,
+                disconnected_cb=watch.on_disconnected,
+                reconnected_cb=watch.on_reconnected,
+                closed_cb=watch.on_closed,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=RECONNECT_WAIT_S,
                 ping_interval=PING_EVERY_S,
@@ -112,12 +139,12 @@ async def connect(settings: SharedSettings, health: Health, *, part: str = "nats
         await client.close()
         raise Transient(
             "nats-unreachable",
-            f"NATS at {settings.nats_url} not reached in {settings.start_timeout_s:g} s: {reason}.",
+            f"{settings.nats_url} not reached in {settings.start_timeout_s:g} s: {watch.reasons}.",
         ) from None
     except BaseException:
         await client.close()
         raise
-    health.set(part, ok=True, detail=_server(client))
+    watch.connected()
     return client
 
 
@@ -130,9 +157,5 @@ async def disconnect(client: Client) -> None:
     with contextlib.suppress(NatsError, OSError):
         async with asyncio.timeout(DRAIN_TIMEOUT_S):
             await client.drain()
-    await client.close()
-
-
-def _server(client: Client) -> str:
-    url = client.connected_url
-    return url.netloc.rpartition("@")[2] if url is not None else ""
+    with contextlib.suppress(NatsError, OSError):  # it flushes, though nobody may be there
+        await client.close()

@@ -114,7 +114,7 @@ async def serve_commands_plain(
             health.set(subject, ok=False, detail="stopped")
             with contextlib.suppress(NatsError, OSError):
                 async with asyncio.timeout(UNSUBSCRIBE_TIMEOUT_S):
-                    await subscription.drain()
+                    await subscription.drain()  # type: ignore[no-untyped-call]
 
 
 async def serve_commands_faststream(
@@ -142,33 +142,22 @@ async def serve_commands_faststream(
         Transient: NATS was not reached in time.
         Exception: The error of a handler that must end the process.
     """
-    from faststream.nats import NatsBroker  # noqa: PLC0415 - only this path needs it
-
-    class Broker(NatsBroker):
-        async def _connect(self) -> "Client":
-            connections.append(await connect(settings, health, part=subject))
-            self.config.connect(connections[0])
-            return connections[0]
-
     connections: list[Client] = []
 
-    async def publish(subject: str, answer: bytes) -> None:
-        await connections[0].publish(subject, answer)
+    async def take_connection() -> "Client":
+        connections.append(await connect(settings, health, part=subject))
+        return connections[0]
+
+    async def publish(reply: str, answer: bytes) -> None:
+        await connections[0].publish(reply, answer)
+
+    async def on_command(message: Any) -> None:
+        await desk.serve_in_turn(message.raw_message, stop)
 
     desk = _Desk(handle, health, publish)
-    broker = Broker(
-        apply_types=False, decoder=_undecoded, logger=None, graceful_timeout=settings.stop_timeout_s
-    )
-
-    @broker.subscriber(subject, no_reply=True)
-    async def on_command(message: Any) -> None:
-        if desk.may_answer(message.raw_message):
-            desk.pending += 1
-            try:
-                await desk.serve(message.raw_message)
-            except Exception:  # noqa: BLE001, S110 - FastStream would swallow it; the desk knows it
-                pass
-
+    broker = _faststream_broker(take_connection, settings.stop_timeout_s)
+    subscriber = broker.subscriber(subject, no_reply=True)
+    subscriber(on_command)
     try:
         await broker.start()
         stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
@@ -176,12 +165,41 @@ async def serve_commands_faststream(
         await asyncio.wait({stopping, fatal}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
     finally:
-        with contextlib.suppress(NatsError):  # as when it is just reconnecting
-            await broker.stop()
-        for connection in connections:
-            await disconnect(connection)
+        health.set(subject, ok=False, detail="stopped")
+        try:
+            await _stop_faststream(broker, subscriber, settings.stop_timeout_s)
+        finally:
+            for connection in connections:
+                await disconnect(connection)
     if desk.fatal.done():
         raise desk.fatal.result()
+
+
+def _faststream_broker(take_connection: Callable[[], Awaitable["Client"]], timeout_s: float) -> Any:
+    """Make a FastStream broker that uses our connection and hands over whole messages."""
+    from faststream.nats import NatsBroker  # noqa: PLC0415 - only this path needs it
+
+    class Broker(NatsBroker):
+        async def _connect(self) -> "Client":
+            connection = await take_connection()
+            self.config.connect(connection)
+            return connection
+
+    return Broker(apply_types=False, decoder=_undecoded, logger=None, graceful_timeout=timeout_s)
+
+
+async def _stop_faststream(broker: Any, subscriber: Any, timeout_s: float) -> None:
+    """Let every command that has come be answered, then stop the broker."""
+    subscription = subscriber.subscription
+    if subscription is not None and broker.connection.is_connected:
+        with contextlib.suppress(NatsError, OSError):  # OSError includes the deadline
+            async with asyncio.timeout(timeout_s):
+                await subscription.drain()
+        subscriber.subscription = None  # or FastStream would unsubscribe again and fail
+    try:
+        await broker.stop()
+    except* (NatsError, OSError):
+        _log.info("broker-stop-incomplete")  # as when it is just reconnecting
 
 
 async def _undecoded(message: Any) -> Any:
@@ -214,6 +232,17 @@ class _Desk:
         """Answer at once, without handling."""
         self._health.count(f"commands-{why.code}")
         await self._respond(message, problem_bytes(why))
+
+    async def serve_in_turn(self, message: "Msg", stop: asyncio.Event) -> None:
+        """Take, handle and answer one request; what must end the process is kept in `fatal`."""
+        if not self.may_answer(message):
+            return
+        if stop.is_set() or self.fatal.done():
+            await self.refuse(message, _STOPPING)
+            return
+        self.pending += 1
+        with contextlib.suppress(Exception):  # FastStream would swallow it; `fatal` has it
+            await self.serve(message)
 
     async def serve(self, message: "Msg") -> None:
         """Handle and answer one request; raise what must end the process, once it is answered."""

@@ -248,9 +248,7 @@ _FOREIGN: Final[Mapping[str, FailureClass]] = MappingProxyType(
     }
 )
 """Errors of others by full name, so that nothing is imported; a subclass counts as its parent.
-
-A missing stream is transient: the job that makes the streams may still be at work.
-"""
+A missing stream is transient: the job that makes the streams may still be at work."""
 
 _GRAVEST_FIRST: Final = (
     FailureClass.BUG,
@@ -376,7 +374,7 @@ def from_problem(document: Mapping[str, Any]) -> HeliographError:
         code and status kept; asking the successor again with the same command id is right.
     """
     status = document.get("status")
-    status = status if isinstance(status, int) and 400 <= status <= 599 else None  # noqa: PLR2004
+    status = status if isinstance(status, int) and status in range(400, 600) else None
     failure = _failure_of(document.get("failure"), status)
     if failure in {FailureClass.FENCED, FailureClass.BUG}:
         failure = FailureClass.TRANSIENT
@@ -396,7 +394,6 @@ def _failure_of(name: object, status: int | None) -> FailureClass:
     for kind in FailureClass:
         if kind.value == name:
             return kind
-    by_status = {400: FailureClass.POISON, 404: FailureClass.NOT_FOUND}
-    by_status |= {409: FailureClass.REFUSED, 422: FailureClass.REFUSED}
-    by_status |= {503: FailureClass.TRANSIENT}
+    by_status = {400: FailureClass.POISON, 404: FailureClass.NOT_FOUND, 409: FailureClass.REFUSED}
+    by_status |= {422: FailureClass.REFUSED, 503: FailureClass.TRANSIENT}
     return by_status.get(status or 0, FailureClass.BUG)

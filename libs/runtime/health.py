@@ -7,7 +7,7 @@ for metrics. It must never decide anything.
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -23,6 +23,9 @@ BEAT_AGE_S_MAX: Final = 5.0
 
 BEAT_EVERY_S: Final = 1.0
 """Seconds between two beats of the event loop."""
+
+Endpoint = Callable[[bytes], Awaitable[tuple[int, dict[str, Any]]]]
+"""Answers a request to a service's own endpoint: its body in, status and JSON values out."""
 
 
 class Health:
@@ -44,6 +47,9 @@ class Health:
         self._beats: dict[str, tuple[float, float]] = {}
         self._positions: dict[str, int] = {}
         self._counters: dict[str, int] = {}
+        self._details: dict[str, Callable[[], Mapping[str, Any]]] = {}
+        self.endpoints: dict[tuple[str, str], Endpoint] = {}
+        """What a service answers besides health, by method and path, such as a control."""
         self._failure: Exception | None = None
         self._failed = asyncio.Event()
 
@@ -82,6 +88,15 @@ class Health:
             amount: 0 or more.
         """
         self._counters[what] = self._counters.get(what, 0) + amount
+
+    def describe(self, name: str, read: Callable[[], Mapping[str, Any]]) -> None:
+        """Add a member to `status`.
+
+        Args:
+            name: Its name.
+            read: Returns JSON values without secrets; called whenever somebody asks.
+        """
+        self._details[name] = read
 
     def give_up(self, error: Exception) -> None:
         """End the process from where no exception can travel, as from a callback.
@@ -137,6 +152,7 @@ class Health:
             "beat_age_s": {heart: round(now - at, 3) for heart, (at, _) in self._beats.items()},
             "positions": dict(self._positions),
             "counters": dict(self._counters),
+            **{name: dict(read()) for name, read in self._details.items()},
         }
 
     def metrics(self) -> str:
@@ -191,12 +207,20 @@ def health_app(health: Health) -> "Starlette":
     async def metrics(_: "Request") -> "PlainTextResponse":
         return PlainTextResponse(health.metrics())
 
+    async def other(request: "Request") -> "JSONResponse":
+        endpoint = health.endpoints.get((request.method, request.url.path))
+        if endpoint is None:
+            return JSONResponse({"detail": "There is no such thing here."}, 404)
+        status_code, answer = await endpoint(await request.body())
+        return JSONResponse(answer, status_code)
+
     return Starlette(
         routes=[
             Route("/livez", livez),
             Route("/readyz", readyz),
             Route("/status", status),
             Route("/metrics", metrics),
+            Route("/{path:path}", other, methods=["GET", "POST"]),
         ]
     )
 

@@ -63,7 +63,8 @@ def build_anchor_envelope(
         ValueError: An argument is outside its range.
 
     Source:
-        CAP-15 (envelope); shared design: docs/devnet.md and stellar.md section 4.1.
+        CAP-15 (envelope); stellar-core, PaymentOpFrame: a native payment to oneself succeeds
+        without a look at any balance.
     """
     if len(memo_hash) != MEMO_SIZE:
         raise ValueError("What is anchored has 32 bytes.")
@@ -73,7 +74,7 @@ def build_anchor_envelope(
         raise ValueError("The fee is outside 100 to 2^32 - 1 stroops.")
     if not 1 <= max_time_unix <= TIME_UNIX_MAX:
         raise ValueError("An anchor must expire: its latest time is above 0.")
-    source = Keypair.from_secret(source_seed)
+    source = _keypair(source_seed)
     payment = Payment(destination=source.public_key, asset=Asset.native(), amount=ANCHOR_AMOUNT)
     transaction = Transaction(
         source=source,
@@ -86,6 +87,14 @@ def build_anchor_envelope(
     envelope = TransactionEnvelope(transaction, network_passphrase)
     envelope.sign(source)
     return AnchorEnvelope(envelope.to_xdr(), envelope.hash_hex())
+
+
+def _keypair(seed: str) -> Keypair:
+    try:
+        return Keypair.from_secret(seed)
+    except ValueError:
+        # The SDK's error repeats what it was given, which may be a seed with a blank behind it.
+        raise ValueError("This is not a secret seed of an account.") from None
 
 
 def anchor_memo(envelope_xdr: str) -> bytes:

@@ -81,6 +81,13 @@ class Evidence(Answer):
     network_passphrase: str
 
 
+class Problem(Answer):
+    """An error (RFC 7807)."""
+
+    type: str
+    extras: Any = None
+
+
 class Codes(Answer):
     """Result codes in Horizon's words."""
 

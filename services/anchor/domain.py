@@ -232,11 +232,9 @@ class Anchor:
         """
         if self.open is None or self.open.fact.round != number:
             raise BrokenLaw("round-not-open", f"round {number} is not the open one")
-        opened, transaction_hash = self.open, self.open.fact.transaction_hash
+        opened, tx_hash = self.open, self.open.fact.transaction_hash
         if isinstance(end, Failed):
-            failed = AnchorFailed(
-                round=number, transaction_hash=transaction_hash, reason=end.reason
-            )
+            failed = AnchorFailed(round=number, transaction_hash=tx_hash, reason=end.reason)
             name = f"round.{number}.failed"
             return Draft(ROUNDS_KEY, failed, name, opened.time, opened.cause)
         anchored = HeadAnchored(

@@ -17,6 +17,9 @@ from services.billing.periods import local_midnight
 HOUR_S = 3_600
 """Seconds in an hour; a rating interval divides it."""
 
+FIRST_DAY_AHEAD_MAX = 366
+"""Days that the first billed day may lie ahead."""
+
 
 def open_agreement(
     order: Order, inputs: Inputs, agreements: Container[str], holdings: Container[str]
@@ -53,12 +56,15 @@ def open_agreement(
 
 
 def _first_instant(body: OpenAgreement, system: SystemProposed, now: datetime) -> datetime:
-    try:
-        starts_at = local_midnight(as_date(body.first_day), system.time_zone)
-    except (ValueError, OverflowError) as error:
-        raise Refused("no-such-day", str(error), field="body.first_day") from error
+    starts_at = local_midnight(as_date(body.first_day), system.time_zone)
     if starts_at < now - timedelta(days=1):
         raise Refused("first-day-past", "it lies in the past", field="body.first_day")
+    if starts_at > now + timedelta(days=FIRST_DAY_AHEAD_MAX):
+        raise Refused(
+            "first-day-far",
+            f"it lies more than {FIRST_DAY_AHEAD_MAX} days ahead",
+            field="body.first_day",
+        )
     return starts_at
 
 

@@ -25,21 +25,21 @@ async def build(settings: BillingSettings, clock: Clock, health: Health) -> Serv
     parts = [str(part) for part in range(settings.partitions)]
     readings = [READINGS.stream(part) for part in parts]
     authority = Authority(deployment=settings.deployment, service="billing", book=settings.book)
-    rules = Billing(
-        authority=authority, timekeeper=Timekeeper(stream, (*readings, ledger)), stream=stream
+    inputs = (
+        MEMBERS.stream(""),
+        PRICES.stream(""),
+        ledger,
+        *(METERS.stream(part) for part in parts),
+        *readings,
     )
+    timekeeper = Timekeeper(stream, (*readings, ledger), follows=inputs)
+    rules = Billing(authority=authority, timekeeper=timekeeper, stream=stream)
     writer = Writer(
         store=store,
         rules=rules,
         deployment=settings.deployment,
         stream=stream,
-        inputs=(
-            MEMBERS.stream(""),
-            PRICES.stream(""),
-            ledger,
-            *(METERS.stream(part) for part in parts),
-            *readings,
-        ),
+        inputs=inputs,
     )
     return WritingService(
         settings=settings,

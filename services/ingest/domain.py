@@ -33,8 +33,8 @@ from libs.events.metering import (
 )
 from libs.events.positions import Position, write_cause
 from libs.events.quantities import format_instant
-from libs.events.subjects import TIME_KEY
 from libs.events.timekeeping import TimeAdvanced, TimeReached
+from libs.rules.timekeeper import Timekeeper
 from services.ingest.heads import after_report, check_device, end_of, first_head, gap_of
 from services.ingest.past import Past, digest_of
 from services.ingest.reports import Breach, Breached, Incoming
@@ -103,9 +103,9 @@ class Ingest:
         """
         self._deployment, self._stream = deployment, stream
         self._enrolled: dict[str, _Enrolled] = {}
-        self._time: Recorded[TimeAdvanced] | None = None
+        self._time: TimeAdvanced | None = None
+        self._keeper = Timekeeper(stream, ())
         self._heads: dict[str, MeterHead] = {}
-        self._reached: datetime | None = None
         self._refused: OrderedDict[tuple[str, str], Breach] = OrderedDict()
         self._refusals: dict[str, int] = {}
         self.past = Past()
@@ -115,21 +115,19 @@ class Ingest:
 
     def evolve(self, recorded: Recorded[Fact]) -> None:
         """Fold a fact of READINGS, METERS or PRICES."""
+        self._keeper.evolve(recorded)
         match recorded.fact:
             case ReadingRecorded() as fact:
                 self._heads[fact.meter] = fact.head
                 self.past.keep(fact.meter, fact.seq, digest_of(fact.report), recorded.position)
             case ReadingRefused() as fact:
                 self._remember_refusal(fact)
-            case TimeReached() as fact if recorded.stream == self._stream:
-                self._reached = fact.to
+            case TimeReached() if recorded.stream == self._stream:
                 self._refusals.clear()
             case MeterEnrolled() as fact:
                 self._enrolled[fact.meter] = _Enrolled(fact, recorded.envelope.time)
             case TimeAdvanced() as fact:
-                self._time = Recorded(
-                    recorded.stream, recorded.sequence, recorded.envelope, fact, recorded.data
-                )
+                self._time = fact
             case _:
                 pass
 
@@ -141,11 +139,7 @@ class Ingest:
 
     def due(self) -> Sequence[Draft]:
         """`TimeReached` for the last `TimeAdvanced` that was read: everything read is decided."""
-        if self._time is None or self._time.fact.to == self._reached:
-            return ()
-        to = self._time.fact.to
-        cause = write_cause(self._time.position, self._time.envelope.id)
-        return (Draft(TIME_KEY, TimeReached(to=to), f"time.{format_instant(to)}", to, cause),)
+        return self._keeper.due()
 
     def head(self, meter: str) -> MeterHead | None:
         """The head of an enrolled meter."""
@@ -181,16 +175,26 @@ class Ingest:
         if self._time is None:
             return _not_yet("no-time-yet", "no TimeAdvanced was read yet")
         try:
-            report = self._belonging(incoming, enrolled.fact)
-            head = self._heads.get(report.meter) or first_head(enrolled.fact)
-            if report.seq <= head.seq and gap_of(head, report.seq) is None:
-                return self._used(incoming, report, looked_back)
-            check_device(report, enrolled.fact, head)
-            if (early := self._early(report)) is not None:
-                return early
-            after = after_report(head, report, enrolled.at)
+            return self._place(incoming, enrolled, looked_back, hold=hold)
         except Breached as error:
             return self._refuse(incoming, error.breach)
+
+    def _place(
+        self, incoming: Incoming, enrolled: _Enrolled, looked_back: Past | None, *, hold: bool
+    ) -> Verdict:
+        """Steps 3 to 7, for a report of an enrolled meter.
+
+        Raises:
+            Breached: The first rule that it breaks.
+        """
+        report = self._belonging(incoming, enrolled.fact)
+        head = self._heads.get(report.meter) or first_head(enrolled.fact)
+        if report.seq <= head.seq and gap_of(head, report.seq) is None:
+            return self._used(incoming, report, looked_back)
+        check_device(report, enrolled.fact, head)
+        if (early := self._early(report)) is not None:
+            return early
+        after = after_report(head, report, enrolled.at)
         if hold and report.seq > head.seq + 1:
             return _not_yet("out-of-order", f"seq: {head.seq + 1} is expected next")
         return Verdict(Outcome.ACCEPTED, draft=_reading(report, after, incoming.text), ours=True)
@@ -243,7 +247,7 @@ class Ingest:
             Breached: `future-time`.
         """
         assert self._time is not None
-        time = self._time.fact
+        time = self._time
         expected = time.to + timedelta(seconds=time.cadence_s)
         ends = end_of(report)
         if ends > expected + FUTURE_MAX:
@@ -273,7 +277,7 @@ class Ingest:
             report=incoming.text,
         )
         fact_id = f"{name}.refused.{incoming.sha256[:16]}"
-        draft = Draft(meter, fact, fact_id, self._time.fact.to, write_cause(None, name))
+        draft = Draft(meter, fact, fact_id, self._time.to, write_cause(None, name))
         return Verdict(Outcome.REFUSED, breach, draft=draft, ours=True)
 
 

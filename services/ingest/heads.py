@@ -153,7 +153,7 @@ def _inside(head: MeterHead, gap: MeterGap, report: Report) -> MeterHead:
     return head.model_copy(update={"gaps": tuple(_bounded(gaps))})
 
 
-def _rest(  # noqa: PLR0917 - the six members of a gap, in their order
+def _rest(
     from_at: datetime,
     until_at: datetime,
     first_seq: int,

@@ -42,7 +42,7 @@ class Breach:
     """The rule in words, with the field, for people."""
 
 
-class Breached(Exception):  # noqa: N818 - named for what happened
+class Breached(Exception):
     """Raised by a rule that says no; carries the breach."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -105,10 +105,11 @@ def open_report(subject: str, data: bytes) -> Incoming:
     incoming = replace(incoming, kid=signed.kid)
     try:
         payload = payload_of(signed)
-        incoming = replace(incoming, seq=_sequence(payload))
-        return replace(incoming, report=Report.model_validate_json(signed.payload))
     except InvalidSignature as error:
         return replace(incoming, breach=_jws_breach(error))
+    incoming = replace(incoming, seq=_sequence(payload))
+    try:
+        return replace(incoming, report=Report.model_validate_json(signed.payload))
     except ValidationError as error:
         return replace(incoming, breach=_schema_breach(payload, error))
 

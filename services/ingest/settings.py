@@ -20,6 +20,3 @@ class IngestSettings(ServiceSettings):
         None, description="Password in the account of the devices."
     )
     batch: int = Field(400, ge=1, le=400, description="Most reports that are decided at once.")
-    threads: int = Field(
-        0, ge=0, le=64, description="Threads that verify signatures; 0: one per processor."
-    )

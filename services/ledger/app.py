@@ -41,7 +41,11 @@ async def build(settings: LedgerSettings, clock: Clock, health: Health) -> Servi
     readings = [READINGS.stream(str(part)) for part in range(settings.partitions)]
     stream = LEDGER.stream(book)
     authority = Authority(deployment=deployment, service="ledger", book=book)
-    rules = Book(authority=authority, timekeeper=Timekeeper(stream, readings), stream=stream)
+    rules = Book(
+        authority=authority,
+        timekeeper=Timekeeper(stream, readings, follows=(register_stream, prices)),
+        stream=stream,
+    )
     writer = Writer(
         store=store,
         rules=rules,

@@ -6,6 +6,7 @@ Source: domain rules, sections 1 and 7.
 """
 
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 from libs.events.books import (
     INVESTORS_MAX,
@@ -75,6 +76,12 @@ class Systems:
             raise Refused("wrong-role", "only a developer or originator proposes", field="member")
         if body.system in self.systems:
             raise Refused("system-exists", f"{body.system} is proposed", field="body.system")
+        try:
+            ZoneInfo(body.time_zone)
+        except (ValueError, KeyError, OSError) as error:
+            raise Refused(
+                "unknown-time-zone", f"no time zone {body.time_zone}", field="body.time_zone"
+            ) from error
         if body.terms.return_ppm_year:
             raise Refused(
                 "return-not-accrued",

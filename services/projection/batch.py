@@ -7,10 +7,9 @@ from typing import Protocol
 
 from libs.events.envelope import decode
 from libs.events.positions import fact_hash
-from libs.events.subjects import BILLING, LEDGER, family_of
 from libs.eventstore import Stored
 from libs.runtime.failures import BrokenLaw
-from services.projection.rows import VIEWS, balances_of
+from services.projection.rows import rows_of
 from services.projection.tables import FACT_TOTAL, REFUSAL, Merge, Table, Values
 from services.projection.views.refusals import refusal
 
@@ -50,6 +49,11 @@ class Batch:
         before = kept.get(key) if table.merge is Merge.SUM else None
         kept[key] = values if before is None else (*key, before[-1] + values[-1])
 
+    def end(self, messages: Sequence[Stored]) -> None:
+        """Note where the messages of the batch end."""
+        last = messages[-1]
+        self.sequence, self.hash, self.count = last.sequence, fact_hash(last.data), len(messages)
+
     def join(self, later: "Batch") -> None:
         """Take in the batch that follows.
 
@@ -67,7 +71,7 @@ class Batch:
         self.count += later.count
 
     def tables(self) -> Iterator[tuple[Table, Sequence[Values]]]:
-        """Give every table that changes, with its rows; appended rows in the order of the stream."""
+        """Give every table that changes with its rows; appended ones in the stream's order."""
         yield from self._appended.items()
         for table, kept in self._keyed.items():
             yield table, list(kept.values())
@@ -78,10 +82,16 @@ class Source(Protocol):
 
     stream: str
     """Name of the stream."""
-    subject: str | None
-    """Subjects that are read; `None` for all."""
-    is_of_facts: bool
-    """Whether it is a fact stream: no gap, every fact counted, history never changes."""
+
+    @property
+    def subject(self) -> str | None:
+        """Subjects that are read; `None` for all."""
+        ...
+
+    @property
+    def is_of_facts(self) -> bool:
+        """Tell whether it is a fact stream: no gap, every fact counted, one history for ever."""
+        ...
 
     def batch(self, messages: Sequence[Stored], after: int) -> Batch:
         """Make the rows of consecutive messages."""
@@ -102,7 +112,6 @@ class FactSource:
             deployment: Id of the installation whose facts stand there.
         """
         self.stream, self._deployment = stream, deployment
-        self._has_accounts = family_of(stream)[0] in {LEDGER, BILLING}
 
     def batch(self, messages: Sequence[Stored], after: int) -> Batch:
         """Decode facts and make their rows.
@@ -113,11 +122,8 @@ class FactSource:
         """
         if messages[0].sequence != after + 1 or messages[-1].sequence != after + len(messages):
             raise BrokenLaw("gap", f"{self.stream}: {messages[0].sequence} follows {after}")
-        stream, deployment, has_accounts = self.stream, self._deployment, self._has_accounts
-        batch, views, add = Batch(stream, after), VIEWS, None
-        add = batch.add
-        totals: Counter[str] = Counter()
-        recorded = None
+        stream, deployment = self.stream, self._deployment
+        batch, totals = Batch(stream, after), Counter[str]()
         for message in messages:
             recorded = decode(
                 deployment=deployment,
@@ -126,20 +132,13 @@ class FactSource:
                 subject=message.subject,
                 data=message.data,
             )
-            fact = recorded.fact
-            totals[fact.fact_name] += 1
-            view = views.get(type(fact))
-            if view is not None:
-                for table, values in view(recorded):
-                    add(table, values)
-            if has_accounts:
-                for table, values in balances_of(recorded):
-                    add(table, values)
+            totals[recorded.fact.fact_name] += 1
+            batch.last_at = recorded.envelope.time
+            for table, values in rows_of(recorded):
+                batch.add(table, values)
         for name, total in totals.items():
-            add(FACT_TOTAL, (stream, name, total))
-        last = messages[-1]
-        batch.sequence, batch.hash, batch.count = last.sequence, fact_hash(last.data), len(messages)
-        batch.last_at = recorded.envelope.time if recorded else None
+            batch.add(FACT_TOTAL, (stream, name, total))
+        batch.end(messages)
         return batch
 
 
@@ -148,13 +147,12 @@ class RefusalSource:
 
     is_of_facts = False
     stream = "REFUSALS"
-    subject = "refusals.>"
+    subject = "refusals.*.*"
 
     def batch(self, messages: Sequence[Stored], after: int) -> Batch:
         """Make a row of each message, whatever it holds."""
         batch = Batch(self.stream, after)
         for message in messages:
             batch.add(REFUSAL, refusal(message))
-        last = messages[-1]
-        batch.sequence, batch.hash, batch.count = last.sequence, fact_hash(last.data), len(messages)
+        batch.end(messages)
         return batch

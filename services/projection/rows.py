@@ -65,7 +65,7 @@ _BALANCES: Final = {LEDGER.name: ACCOUNT_BALANCE, BILLING.name: CLAIM_BALANCE}
 
 
 def rows_of(recorded: Recorded[Fact]) -> Iterator[tuple[Table, Values]]:
-    """Give the rows of a fact, each with its table.
+    """Give the rows of a fact, each with its table; also what it does to the accounts.
 
     Args:
         recorded: A decoded fact.
@@ -73,16 +73,17 @@ def rows_of(recorded: Recorded[Fact]) -> Iterator[tuple[Table, Values]]:
     view = VIEWS.get(type(recorded.fact))
     if view is not None:
         yield from view(recorded)
-
-
-def balances_of(recorded: Recorded[Fact]) -> Iterator[tuple[Table, Values]]:
-    """Give what a fact does to the accounts, on the normal side of each.
-
-    Only one table receives what one stream posts; accounts that both post to are joined when read.
-    """
     table = _BALANCES.get(recorded.stream.partition("_")[0])
-    if table is None:
-        return
+    if table is not None:
+        yield from _balances(table, recorded)
+
+
+def _balances(table: Table, recorded: Recorded[Fact]) -> Iterator[tuple[Table, Values]]:
+    """Give each account's change on its normal side.
+
+    One table receives what one stream posts; accounts to which two streams post are joined when
+    they are read, so that a single half may stand below zero.
+    """
     for entry in postings(recorded.fact):
         for account, sign in ((entry.debit, 1), (entry.credit, -1)):
             change = entry.amount * (sign if is_debit_account(account) else -sign)

@@ -1,6 +1,6 @@
 """The tables of the views as the projector sees them, and how rows reach each.
 
-`schema/*.sql` declares the same tables; `tests/projection` compares the two. Pure: no database here.
+`schema/*.sql` declares the same tables; `tests/projection` compares the two. Pure: no database.
 """
 
 from dataclasses import dataclass
@@ -54,9 +54,7 @@ class Table:
         )
 
 
-def _table(
-    name: str, columns: str, merge: Merge = Merge.APPEND, key_count: int = 0
-) -> Table:
+def _table(name: str, columns: str, merge: Merge = Merge.APPEND, key_count: int = 0) -> Table:
     return Table(name, tuple(columns.split()), merge, key_count)
 
 
@@ -125,9 +123,7 @@ OWN_TITLE: Final = _table(
     Merge.LATEST,
     1,
 )
-ACCOUNT_BALANCE: Final = _table(
-    "account_balance", "stream asset account balance", Merge.SUM, 3
-)
+ACCOUNT_BALANCE: Final = _table("account_balance", "stream asset account balance", Merge.SUM, 3)
 AGREEMENT: Final = _table(
     "agreement",
     "stream sequence agreement holding system recipient tariff asset period time_zone first_day "

@@ -1,1 +1,1 @@
-"""TBD."""
+"""The Teller: the agent on a site's hub. Measures, signs, stores, forwards."""

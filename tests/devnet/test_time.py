@@ -42,9 +42,7 @@ async def test_without_played_time_nobody_sets_it(local: Local) -> None:
     problem(await set_time(local, START), 404, "not_found", "Resource Missing")
 
 
-@pytest.mark.parametrize(
-    "closed_at", [START, "2027-01-15T08:00:00Z", "2027-01-15T09:00:00+01:00"]
-)
+@pytest.mark.parametrize("closed_at", [START, "2027-01-15T08:00:00Z", "2027-01-15T09:00:00+01:00"])
 async def test_a_played_time_is_when_ledgers_close(played: Local, closed_at: object) -> None:
     answer = await set_time(played, closed_at)
     expected = {"closed_at": START, "next_closed_at": "2027-01-15T08:00:00Z"}
@@ -71,7 +69,7 @@ async def test_a_played_time_does_not_go_back(played: Local) -> None:
 
 
 @pytest.mark.parametrize(
-    "closed_at", [-1, 253_402_300_800, 1.5, True, None, "soon", "2027-01-15T08:00:00", [], 10**30]
+    "closed_at", [-1, 253_370_764_801, 1.5, True, None, "soon", "2027-01-15T08:00:00", [], 10**30]
 )
 async def test_a_played_time_that_is_none_is_refused(played: Local, closed_at: object) -> None:
     extras = problem(await set_time(played, closed_at), 400, "bad_request", "Bad Request")
@@ -91,9 +89,7 @@ async def test_a_form_of_a_web_page_sets_no_time(played: Local) -> None:
 
 
 @pytest.mark.parametrize("client", [("192.0.2.7", 1), ("somewhere", 1), None])
-async def test_another_machine_sets_no_time(
-    played: Local, client: tuple[str, int] | None
-) -> None:
+async def test_another_machine_sets_no_time(played: Local, client: tuple[str, int] | None) -> None:
     app = horizon.build(played.node)
     transport = httpx.ASGITransport(app=app, client=client)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://devnet") as http:

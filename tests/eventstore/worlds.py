@@ -1,9 +1,10 @@
 """Two worlds with the same doors: a real nats-server behind a fault proxy, and the store in memory.
 
-A world makes streams and clients and does harm: it loses requests and answers of the next append, delays them, goes
-away, trims, hides and rewinds.
+A world makes streams and clients and does harm: it loses requests and answers of the next append,
+delays them, goes away, trims, hides and rewinds.
 """
 
+import asyncio
 import json
 import shutil
 from abc import ABC, abstractmethod
@@ -15,13 +16,14 @@ from typing_extensions import override
 from libs.eventstore import (
     EventStore,
     Fault,
+    Faults,
     JetStreamStore,
     MemoryServer,
     MemoryStore,
     StreamSpec,
     declare,
 )
-from tests.faults import Act, FaultProxy, Side
+from tests.faults import Act, FaultProxy, Rule, Side
 from tests.servers import NatsServer
 
 FAST: dict[str, Any] = {
@@ -66,11 +68,15 @@ class World(ABC):
         """Let delayed requests arrive."""
 
     @abstractmethod
+    async def harm_done(self) -> None:
+        """Wait until the harm that was ordered has happened."""
+
+    @abstractmethod
     def go_away(self) -> None:
         """Exposed clients reach nobody."""
 
     @abstractmethod
-    def come_back(self) -> None:
+    async def come_back(self) -> None:
         """End of `go_away`."""
 
     @abstractmethod
@@ -89,6 +95,7 @@ class World(ABC):
 class MemoryWorld(World):
     def __init__(self) -> None:
         self.server = MemoryServer()
+        self.faults = Faults()
 
     @override
     async def declare(self, spec: StreamSpec) -> None:
@@ -96,7 +103,7 @@ class MemoryWorld(World):
 
     @override
     async def client(self, *, deadline_s: float = 8.0) -> EventStore:
-        return MemoryStore(self.server, deadline_s=deadline_s)
+        return MemoryStore(self.server, deadline_s=deadline_s, faults=self.faults)
 
     @override
     async def calm_client(self) -> EventStore:
@@ -104,27 +111,32 @@ class MemoryWorld(World):
 
     @override
     def lose_request(self) -> None:
-        self.server.faults.append(Fault.LOSE_REQUEST)
+        self.faults.next.append(Fault.LOSE_REQUEST)
 
     @override
     def lose_answer(self) -> None:
-        self.server.faults.append(Fault.LOSE_ANSWER)
+        self.faults.next.append(Fault.LOSE_ANSWER)
 
     @override
     def delay_request(self) -> None:
-        self.server.faults.append(Fault.DELAY_REQUEST)
+        self.faults.next.append(Fault.DELAY_REQUEST)
 
     @override
     async def deliver_delayed(self) -> None:
         self.server.deliver_delayed()
 
     @override
-    def go_away(self) -> None:
-        self.server.away = True
+    async def harm_done(self) -> None:
+        while self.faults.next:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
 
     @override
-    def come_back(self) -> None:
-        self.server.away = False
+    def go_away(self) -> None:
+        self.faults.away = True
+
+    @override
+    async def come_back(self) -> None:
+        self.faults.away = False
 
     @override
     async def trim(self, stream: str, through: int) -> None:
@@ -144,6 +156,7 @@ class JetStreamWorld(World):
         self.server = server
         self.proxy = proxy
         self.clients: list[JetStreamStore] = []
+        self._rules: list[Rule] = []
 
     async def connect(self, url: str, **more: Any) -> JetStreamStore:
         made = await JetStreamStore.connect(url, **(FAST | more))
@@ -154,9 +167,9 @@ class JetStreamWorld(World):
         for made in self.clients:
             await made.close()
 
-    async def api(self, name: str, **body: Any) -> dict[str, Any]:
+    async def api(self, call: str, **body: Any) -> dict[str, Any]:
         boot = await self.connect(self.server.url)
-        answer = await boot.client.request(f"$JS.API.{name}", json.dumps(body).encode(), timeout=5)
+        answer = await boot.client.request(f"$JS.API.{call}", json.dumps(body).encode(), timeout=5)
         parsed: dict[str, Any] = json.loads(answer.data)
         assert "error" not in parsed, parsed
         return parsed
@@ -180,28 +193,33 @@ class JetStreamWorld(World):
 
     @override
     def lose_request(self) -> None:
-        self.proxy.rule(Side.TO_SERVER, b"HPUB ", Act.CUT_BEFORE)
+        self._rules.append(self.proxy.rule(Side.TO_SERVER, b"HPUB ", Act.CUT_BEFORE))
 
     @override
     def lose_answer(self) -> None:
-        self.proxy.rule(Side.TO_SERVER, b"HPUB ", Act.CUT_AFTER)
+        self._rules.append(self.proxy.rule(Side.TO_SERVER, b"HPUB ", Act.CUT_AFTER))
 
     @override
     def delay_request(self) -> None:
-        self.proxy.rule(Side.TO_SERVER, b"HPUB ", Act.HOLD_AND_CUT)
+        self._rules.append(self.proxy.rule(Side.TO_SERVER, b"HPUB ", Act.HOLD_AND_CUT))
 
     @override
     async def deliver_delayed(self) -> None:
         await self.proxy.release()
 
     @override
-    def go_away(self) -> None:
-        self.proxy.refusing = True
-        self.proxy.cut()
+    async def harm_done(self) -> None:
+        for rule in self._rules:
+            await rule.matched.wait()
 
     @override
-    def come_back(self) -> None:
-        self.proxy.refusing = False
+    def go_away(self) -> None:
+        self.proxy.refuse()
+        self.proxy.cut_clients()
+
+    @override
+    async def come_back(self) -> None:
+        await self.proxy.accept()
 
     @override
     async def trim(self, stream: str, through: int) -> None:
@@ -213,17 +231,20 @@ class JetStreamWorld(World):
 
     @override
     async def rewind(self, stream: str, end: int) -> None:
-        """Delete the stream and fill a new one of that name up to the position, as a restore does."""
+        """Delete the stream and fill a new one of that name up to the position, as a restore
+        does."""
         found = await self.api(f"STREAM.INFO.{stream}")
         boot = await self.calm_client()
         kept = (
             [item async for batch in boot.read(stream, until=end) for item in batch] if end else []
         )
+        self.go_away()
         await self.api(f"STREAM.DELETE.{stream}")
         await self.api(f"STREAM.CREATE.{stream}", **found["config"])
         for item in kept:
             client = self.clients[-1].client
             await client.jetstream().publish(item.subject, item.data)
+        await self.come_back()
 
 
 def copy_store(server: NatsServer, target: Path) -> None:

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { decode, encode, initSync } from "@stellar/stellar-xdr-json";
 
 const wasm = new URL("stellar_xdr_json_bg.wasm", import.meta.resolve("@stellar/stellar-xdr-json"));
-initSync({ module: readFileSync(fileURLToPath(wasm)) });
+initSync(readFileSync(fileURLToPath(wasm)));
 
 const values = JSON.parse(readFileSync(0, "utf8"));
 const failures = [];

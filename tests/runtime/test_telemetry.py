@@ -14,7 +14,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from libs.runtime import telemetry
+from libs.runtime import process, telemetry
+from libs.runtime.clock import ManualClock
+from libs.runtime.health import Health
 from libs.runtime.telemetry import (
     Counter,
     Histogram,
@@ -194,6 +196,19 @@ def test_metrics_arrive(collector: Collector) -> None:
     (position,) = metrics["heliograph.test.position"].gauge.data_points
     assert (position.as_int, attributes(position)) == (7, {"stream": "READINGS_0"})
     assert metrics["heliograph.test.total"].sum.is_monotonic
+
+
+def test_positions_and_counters_of_health_arrive(collector: Collector) -> None:
+    health = Health("ingest", "1.2.3", ManualClock())
+    health.position("READINGS_0", 7)
+    health.count("commands-answered", 3)
+    process._export(health)
+    shut_down_telemetry()
+
+    metrics = collector.metrics()
+    assert metrics["heliograph.position"].gauge.data_points[0].as_int == 7
+    (answered,) = metrics["heliograph.events"].sum.data_points
+    assert (answered.as_int, attributes(answered)) == (3, {"event": "commands-answered"})
 
 
 def test_it_can_be_turned_off_and_on_again(collector: Collector) -> None:

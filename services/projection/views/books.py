@@ -116,7 +116,7 @@ def holding_opened(recorded: Recorded[HoldingOpened]) -> Iterator[tuple[Table, V
 
 
 def payment_settled(recorded: Recorded[PaymentSettled]) -> Iterator[tuple[Table, Values]]:
-    """One row for the payment, one per cleared class of an invoice, one per member who got money."""
+    """One row for the payment, one per class it cleared, one per member who got money."""
     fact, at = recorded.fact, recorded.envelope.time
     place = _place(recorded)
     yield (

@@ -13,7 +13,7 @@ def reading_recorded(recorded: Recorded[ReadingRecorded]) -> Iterator[tuple[Tabl
     fact = recorded.fact
     found = {part.name: part for part in fact.registers}
     parts = [found.get(name) for name in REGISTERS]
-    count = fact.interval_count
+    count = len(fact.registers[0].differences_wh)
     each = [part and part.differences_wh for part in parts] if count > 1 else _NOTHING
     yield (
         READING,

@@ -1,0 +1,1 @@
+"""The demonstration: a real season, from the meter's signature to the anchored proof."""

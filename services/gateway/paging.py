@@ -1,0 +1,64 @@
+"""Cursors: an opaque word that says behind which row the next page begins. Pure."""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from libs.runtime.failures import Refused
+
+LIMIT_MAX: Final = 1_000
+"""Most items on one page."""
+
+LIMIT: Final = 100
+"""Items on one page unless asked otherwise."""
+
+CURSOR_MAX: Final = 300
+"""Most characters of a cursor."""
+
+Key = tuple[datetime, str, int]
+"""Where a row stands in the order of its page: instant, stream, sequence."""
+
+
+def write_cursor(key: Key) -> str:
+    """Write the place of the last row of a page."""
+    at, stream, sequence = key
+    text = json.dumps([at.isoformat(), stream, sequence], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
+
+
+def read_cursor(text: str | None) -> Key | None:
+    """Read a cursor; `None` for the first page.
+
+    Raises:
+        Refused: It is none of ours.
+    """
+    if text is None:
+        return None
+    try:
+        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+        at, stream, sequence = json.loads(base64.b64decode(padded, b"-_", validate=True))
+        moment = datetime.fromisoformat(at)
+        if moment.tzinfo is None or not isinstance(stream, str) or "\x00" in stream:
+            raise ValueError("not a key")
+        if not isinstance(sequence, int) or not 0 <= sequence < 2**63:
+            raise ValueError("not a sequence")
+    except (ValueError, TypeError, binascii.Error, RecursionError) as error:
+        raise Refused(
+            "bad-cursor",
+            "This cursor is not one that we gave. Leave it out to begin with the first page.",
+            field="cursor",
+        ) from error
+    return moment, stream, sequence
+
+
+def cut(rows: Sequence[tuple[Key, object]], limit: int) -> str | None:
+    """Give the cursor of the next page.
+
+    Args:
+        rows: One row more than the page holds, when there are more.
+        limit: Rows on the page.
+    """
+    return write_cursor(rows[limit - 1][0]) if len(rows) > limit else None

@@ -1,0 +1,94 @@
+"""Asking the stream with which bytes an old sequence was accepted.
+
+Memory holds the latest reports only (`past`). An older one that comes again is answered from the
+facts of its meter, all waiting ones of a meter by one pass. One pass at a time; what finds no room
+is left to come again.
+"""
+
+import asyncio
+from collections import OrderedDict
+from contextlib import aclosing
+from typing import Final
+
+from libs.events.envelope import decode
+from libs.events.metering import ReadingRecorded
+from libs.events.subjects import READINGS
+from libs.eventstore import EventStore
+from services.ingest.past import Past, digest_of
+
+WAITING_MAX: Final = 1_000
+"""Most reports that wait for a pass."""
+
+
+class LookBack:
+    """Reads old readings of meters, one meter after the other."""
+
+    def __init__(self, store: EventStore, *, deployment: str, partition: int) -> None:
+        """Prepare.
+
+        Args:
+            store: Where READINGS lives.
+            deployment: Id of the installation.
+            partition: The partition of this process.
+        """
+        self._store, self._deployment, self._part = store, deployment, str(partition)
+        self._stream = READINGS.stream(self._part)
+        self._waiting: OrderedDict[str, dict[int, asyncio.Future[Past]]] = OrderedDict()
+        self._count = 0
+        self._wake = asyncio.Event()
+
+    def ask(self, meter: str, seq: int) -> asyncio.Future[Past] | None:
+        """Ask for one sequence; `None` when too many are waiting.
+
+        Returns:
+            A future of what was accepted under it: empty when nothing ever was.
+        """
+        known = self._waiting.get(meter, {}).get(seq)
+        if known is not None:
+            return known
+        if self._count >= WAITING_MAX:
+            return None
+        answer: asyncio.Future[Past] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(meter, {})[seq] = answer
+        self._count += 1
+        self._wake.set()
+        return answer
+
+    async def run(self) -> None:
+        """Work off what is asked, for ever."""
+        while True:
+            while not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+            meter, asked = self._waiting.popitem(last=False)
+            self._count -= len(asked)
+            past = await self._read(meter, set(asked))
+            for answer in asked.values():
+                if not answer.done():
+                    answer.set_result(past)
+
+    async def _read(self, meter: str, wanted: set[int]) -> Past:
+        """One pass over a meter's readings, ended early when all were found."""
+        past = Past()
+        subject = READINGS.subject(self._part, meter, ReadingRecorded.fact_name)
+        end = await self._store.end(self._stream)
+        if not end:
+            return past
+        reading = self._store.read(self._stream, after=0, until=end, subject=subject)
+        async with aclosing(reading) as batches:
+            async for batch in batches:
+                for stored in batch:
+                    recorded = decode(
+                        deployment=self._deployment,
+                        stream=stored.stream,
+                        sequence=stored.sequence,
+                        subject=stored.subject,
+                        data=stored.data,
+                    )
+                    fact = recorded.fact
+                    if isinstance(fact, ReadingRecorded) and fact.seq in wanted:
+                        past.keep(meter, fact.seq, digest_of(fact.report), recorded.position)
+                        wanted.discard(fact.seq)
+                if not wanted:
+                    break
+        return past

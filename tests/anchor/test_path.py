@@ -1,0 +1,71 @@
+"""The whole way: facts in a played store, rounds on a real devnet process."""
+
+import json
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
+
+import pytest
+
+from libs.events import AnchorPrepared, HeadAnchored, TimeReached
+from libs.events.quantities import format_instant
+from libs.proof.rounds import split_round
+from libs.stellar.evidence import verify_anchor_evidence
+from libs.stellar.gateway import HorizonGateway
+from services.anchor.faucet import DevnetFaucet
+from tests import devnet_process
+from tests.anchor.world import STREAMS, World, day
+from tests.devnet_process import PASSPHRASE, DevnetProcess
+
+# stellar-sdk 16 calls a function of its own that it calls deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:This function is deprecated:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevnetProcess]:
+    running = devnet_process.start(tmp_path_factory.mktemp("devnet"), played=True)
+    yield running
+    running.stop()
+
+
+def set_time(devnet: DevnetProcess, to: datetime) -> None:
+    request = urllib.request.Request(
+        f"{devnet.url}/admin/time",
+        data=json.dumps({"closed_at": format_instant(to)}).encode(),
+        headers={"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        assert answer.status == 200
+
+
+@pytest.fixture
+async def world(devnet: DevnetProcess) -> AsyncIterator[World]:
+    gateway = HorizonGateway(devnet.url, network_passphrase=PASSPHRASE)
+    async with gateway:
+        yield World(gateway, PASSPHRASE, DevnetFaucet(devnet.url, PASSPHRASE))
+
+
+async def test_a_season_of_days_is_anchored_day_by_day(devnet: DevnetProcess, world: World) -> None:
+    async with world.anchor():
+        for number in range(5):
+            set_time(devnet, day(number))
+            await world.advance(day(number))
+            await world.until(f"time.{format_instant(day(number))}")
+    facts = [each.fact for each in await world.facts()]
+    kinds = [AnchorPrepared, HeadAnchored, TimeReached] * 5
+    assert [type(fact) for fact in facts] == kinds
+    for number, (prepared, anchored) in enumerate(zip(facts[::3], facts[1::3], strict=True)):
+        assert isinstance(prepared, AnchorPrepared)
+        assert isinstance(anchored, HeadAnchored)
+        assert sorted(f"demo/{stream}" for stream in STREAMS) == list(
+            split_round(prepared.round_text)
+        )
+        assert anchored.closed_at.date() == day(number).date()
+        verify_anchor_evidence(
+            memo_hash=bytes.fromhex(prepared.round_sha256),
+            envelope_xdr=prepared.envelope_xdr,
+            result_set_xdr=anchored.result_set_xdr,
+            header_xdr=anchored.header_xdr,
+            network_passphrase=PASSPHRASE,
+            anchor_account=prepared.account,
+        )
