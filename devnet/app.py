@@ -19,6 +19,7 @@ from devnet.store import Store, StoreUnusable
 
 _GRACE_S: Final = 1
 """How long open requests may take once the process is asked to stop."""
+_BACKLOG: Final = 2_048
 _LOG: Final = logging.getLogger("devnet")
 
 
@@ -69,7 +70,17 @@ def _exit(_number: int, _frame: FrameType | None) -> None:
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    # The protocol is named, because asyncio sends small answers at once (TCP_NODELAY) only on
+    # sockets that say TCP; others wait some 40 ms for the client's acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _announce(app: Starlette, settings: Settings, listener: socket.socket) -> None:

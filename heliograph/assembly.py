@@ -1,4 +1,4 @@
-"""The parts of the embedded stack, each made from the caller's options and what the folder keeps."""
+"""The parts of the embedded stack, made from the caller's options and what the folder keeps."""
 
 import shutil
 import sys

@@ -1,6 +1,7 @@
 """Passwords and seeds that the embedded stack makes for itself, in one file.
 
-Only its owner may read it. They are random and made once; a later start adds what is missing and changes nothing else.
+Only its owner may read it. They are random and made once; a later start adds what is missing and
+changes nothing else.
 """
 
 import base64

@@ -9,6 +9,7 @@ it gives up being root. It is run by its path with `python -I -S`, so it imports
 import ctypes
 import os
 import signal
+import struct
 import sys
 from typing import Final
 
@@ -23,18 +24,6 @@ _PR_CAP_AMBIENT: Final = 47
 _PR_CAP_AMBIENT_RAISE: Final = 2
 _SECBIT_NO_SETUID_FIXUP: Final = 1 << 2
 _CAPABILITY_VERSION_3: Final = 0x20080522
-
-
-class _Header(ctypes.Structure):
-    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]  # noqa: RUF012
-
-
-class _Word(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012 - as ctypes wants it
-        ("effective", ctypes.c_uint32),
-        ("permitted", ctypes.c_uint32),
-        ("inheritable", ctypes.c_uint32),
-    ]
 
 
 def main(arguments: list[str]) -> None:
@@ -71,9 +60,10 @@ def become(uid: int, gid: int, capability: int | None) -> None:
     os.setresuid(uid, uid, uid)
     if capability is not None:
         mask = 1 << capability
-        words = (_Word * 2)(_Word(mask, mask, mask), _Word(0, 0, 0))
-        header = _Header(_CAPABILITY_VERSION_3, 0)
-        _call("capset", ctypes.byref(header), ctypes.byref(words))
+        header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
+        # Effective, permitted, inheritable; then the same for numbers from 32 on.
+        words = struct.pack("=6I", mask, mask, mask, 0, 0, 0)
+        _call("capset", ctypes.create_string_buffer(header), ctypes.create_string_buffer(words))
         _call("prctl", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability, 0, 0)
 
 

@@ -80,7 +80,7 @@ class Postgres:
         self._port = port
         self._passwords = passwords
         self._binaries = programs() if binaries is None else binaries
-        self._run_as = None if os.geteuid() else _not_root(self._binaries, self._data)
+        self._run_as = None if os.geteuid() else instead_of_root(self._binaries, self._data)
 
     def dsn(self, role: str) -> str:
         """Give the address of the database for a role, with its password."""
@@ -242,7 +242,7 @@ def _serves(pid: int, data: Path) -> bool:
         return False
 
 
-def _not_root(binaries: Path, data: Path) -> RunAs:
+def instead_of_root(binaries: Path, data: Path) -> RunAs:
     """Give the user to be instead of root, with a capability if folders on the way need one.
 
     Raises:

@@ -6,6 +6,8 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
+OK: Final = HTTPStatus.OK.value
+"""The status of what is ready."""
 ASK_EVERY_S: Final = 0.1
 """Seconds between two questions."""
 ANSWER_S: Final = 3.0
@@ -51,5 +53,5 @@ async def get(url: str, timeout_s: float = ANSWER_S) -> tuple[int, bytes]:
 
 async def answers_ok(url: str) -> None:
     """Wait until it answers with 200."""
-    while (await get(url))[0] != HTTPStatus.OK:  # noqa: ASYNC110 - another process is asked
+    while (await get(url))[0] != OK:  # noqa: ASYNC110 - another process is asked
         await asyncio.sleep(ASK_EVERY_S)

@@ -23,7 +23,6 @@ from heliograph.errors import StackError
 from heliograph.folder import Folder, Lock, choose_ports, is_free
 from heliograph.layout import Layout
 from heliograph.parts import Keeper, Part, Report, StackEvent, What
-from heliograph.processes import Command
 
 GATEWAY_PORT: Final = 3000
 """Where the gateway is reached unless it is told otherwise or the port is taken."""

@@ -8,7 +8,8 @@ same bills, whatever is killed in between.
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import httpx
 
@@ -36,13 +37,17 @@ from libs.events.metering import RegisterValue
 from libs.events.positions import Position
 from libs.events.quantities import format_instant
 from libs.runtime.failures import Refused
-from services.billing.periods import local_midnight
 
 STEP_DEADLINE_S = 90.0
 """Seconds in which one step of the play must be answered, restarts of services included."""
 
 TERMS = Terms(return_ppm_year=0, minimum_payment_stroops=0)
 """Return 0 %, minimum payment 0: every investor signs them with his investment."""
+
+
+def local_midnight(day: date, time_zone: str) -> datetime:
+    """The instant at which a local day begins, in UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(time_zone)).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +94,6 @@ def calendar_of(first_at: datetime, last_at: datetime, time_zone: str) -> Calend
         From the local day of the first row to that month's end after the last row, plus the
         settlement lag and one day more, so that the last invoice and its payment are anchored.
     """
-    from zoneinfo import ZoneInfo  # noqa: PLC0415 - only the play needs local days
-
     zone = ZoneInfo(time_zone)
     first = first_at.astimezone(zone).date()
     last = (last_at - timedelta(seconds=1)).astimezone(zone).date()

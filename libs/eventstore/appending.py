@@ -34,6 +34,9 @@ PAUSE_MAX_S: Final = 1.0
 NOBODY_GRACE_S: Final = 2.0
 """Seconds for which nobody may serve a subject before that counts as a missing permission."""
 
+TORN_GRACE_S: Final = 3.0
+"""Seconds that the server is given to write the rest of a batch of which a part can be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class Append:
@@ -185,6 +188,8 @@ class _Attempts:
             if self._doubtful:
                 raise self._unknown(str(error)) from error
             raise
+        except TornAppend:
+            raise
         except StoreUnavailable as error:
             raise self._unknown(str(error)) from error
 
@@ -204,10 +209,21 @@ class _Attempts:
         if found.append_id != append.append_id:
             raise Fenced(stream, append.expected, found.append_id)
         if len(append.frames) > 1:
-            final = await self._wire.ask(stream, append.last, self._deadline)
-            if final is None or final.append_id != append.append_id:
-                raise TornAppend(stream, append.expected, len(append.frames))
+            await self._wait_for_rest()
         return True
+
+    async def _wait_for_rest(self) -> None:
+        """See that not only the first fact is stored; the server may be at it just now."""
+        append = self._append
+        patient_until = min(self._now() + TORN_GRACE_S, self._deadline)
+        while True:
+            final = await self._wire.ask(append.stream, append.last, self._deadline)
+            if final is not None and final.append_id == append.append_id:
+                return
+            if final is not None or self._now() > patient_until:
+                state = await self._wire.state(append.stream, self._deadline)
+                raise TornAppend(append.stream, state.last)
+            await asyncio.sleep(PAUSE_FIRST_S)
 
     def _give_up_on(self, answer: Refused | Nobody | Unknown) -> None:
         """Raise if nothing is left to try."""

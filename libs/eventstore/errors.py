@@ -46,19 +46,6 @@ class Rewound(EventStoreError):
         self.end = end
 
 
-class TornAppend(EventStoreError):
-    """A part of an append is stored, the rest is not: the promise of batches is broken."""
-
-    def __init__(self, stream: str, expected: int, count: int) -> None:
-        super().__init__(
-            f"only a part of the {count} facts appended to {stream} "
-            f"behind position {expected} is stored"
-        )
-        self.stream = stream
-        self.expected = expected
-        self.count = count
-
-
 class Malformed(EventStoreError):
     """An append that is wrong in itself: our bug, refused before anything is sent."""
 
@@ -113,6 +100,28 @@ class StoreUnavailable(EventStoreError):
     After an append the outcome is unknown: the facts may be stored, may still arrive, or may be
     lost. The writer leaves, or reads the stream from the leader before it says anything to anyone.
     """
+
+
+class TornAppend(StoreUnavailable):
+    """A part of an append is stored and the rest is not (yet): the outcome is unknown.
+
+    nats-server 2.15.1 does this when the disk or its `max_file_store` becomes full in the middle of a
+    batch; it completes the batch when it is started again with room. Until then nobody may append
+    behind the part, so an append to such a stream is refused with this error too. A stream whose own
+    `max_bytes` is reached refuses the whole batch instead.
+
+    Attributes:
+        stream: The stream.
+        position: The last position of the part.
+    """
+
+    def __init__(self, stream: str, position: int) -> None:
+        super().__init__(
+            f"{stream} ends at {position} in the middle of an append: "
+            "make room and start nats-server again, it then completes the append"
+        )
+        self.stream = stream
+        self.position = position
 
 
 class UnexpectedAnswer(EventStoreError):

@@ -5,6 +5,7 @@ granted exactly
 these: STREAM.INFO, STREAM.MSG.GET, CONSUMER.CREATE, CONSUMER.DELETE, CONSUMER.MSG.NEXT, DIRECT.GET.
 """
 
+import asyncio
 import base64
 import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -13,6 +14,7 @@ from typing import Any, Final, Self
 from nats.aio.client import Client
 
 from libs.eventstore.appending import (
+    TORN_GRACE_S,
     Answer,
     Append,
     Landed,
@@ -25,6 +27,8 @@ from libs.eventstore.errors import (
     EventStoreError,
     NotPermitted,
     StoreFull,
+    StoreUnavailable,
+    TornAppend,
     UnexpectedAnswer,
     WrongSubject,
 )
@@ -38,13 +42,16 @@ from libs.eventstore.model import (
     check_subject,
 )
 from libs.eventstore.reading import Follower, heads
-from libs.eventstore.wire import encode_append, parse_headers, split_headers
+from libs.eventstore.wire import encode_append, is_end_of_append, parse_headers, split_headers
 
 SUBJECTS_REMEMBERED_MAX: Final = 300_000
 """Subjects per process that are known to belong to their stream; above that they are checked
 anew."""
 BYTES_PER_S_MIN: Final = 10_000_000
 """Bytes a second that an append is given time for, on top of the answer's own time."""
+
+END_PAUSE_S: Final = 0.05
+"""Seconds between two looks at a stream that ends in the middle of an append."""
 
 _NOT_FOUND: Final = 10037
 _AGAIN: Final = frozenset({10071, 10164, 10176, 10201, 10210, 10008, 10009, 10039, 10076})
@@ -61,6 +68,7 @@ class JetStreamStore:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._states: dict[str, StreamState] = {}
+        self._whole: set[str] = set()
         self._fitting: set[tuple[str, str]] = set()
 
     @classmethod
@@ -109,7 +117,27 @@ class JetStreamStore:
         await self._check_subjects(stream, frames, self._link.now() + deadline_s)
         check_sizes(frames, self._states[stream].message_bytes_max, self._link.client.max_payload)
         append = Append(stream, tuple(frames), expected, secrets.token_hex(16))
-        return await append_once(self, append, deadline_s, self._link.now)
+        if stream not in self._whole:
+            await self._check_end_is_whole(stream, expected, self._link.now() + deadline_s)
+            self._whole.add(stream)
+        try:
+            return await append_once(self, append, deadline_s, self._link.now)
+        except StoreUnavailable:
+            self._whole.discard(stream)
+            raise
+
+    async def _check_end_is_whole(self, stream: str, end: int, deadline: float) -> None:
+        """See that the last fact is not one in the middle of a batch; see `TornAppend`."""
+        patient_until = min(self._link.now() + TORN_GRACE_S, deadline)
+        while end > 0:
+            found = await self._message(stream, {"seq": end}, deadline)
+            if found is None or is_end_of_append(found[1]):
+                return
+            if (await self.state(stream, deadline)).last > end:
+                return  # Fenced, as the append will tell.
+            if self._link.now() > patient_until:
+                raise TornAppend(stream, end)
+            await asyncio.sleep(END_PAUSE_S)
 
     async def _check_subjects(self, stream: str, frames: Sequence[Frame], deadline: float) -> None:
         fresh = stream not in self._states
@@ -151,7 +179,8 @@ class JetStreamStore:
 
     async def ask(self, stream: str, sequence: int, deadline: float) -> Stored | None:
         """Give the message at a position from the leader; see `Wire.ask`."""
-        return await self._message(stream, {"seq": sequence}, deadline)
+        found = await self._message(stream, {"seq": sequence}, deadline)
+        return None if found is None else found[0]
 
     async def state(self, stream: str, deadline: float) -> StreamState:
         """Give the stream's state from the leader; see `Wire.state`."""
@@ -167,7 +196,10 @@ class JetStreamStore:
         self._states[stream] = state
         return state
 
-    async def _message(self, stream: str, which: dict[str, Any], deadline: float) -> Stored | None:
+    async def _message(
+        self, stream: str, which: dict[str, Any], deadline: float
+    ) -> tuple[Stored, dict[str, str]] | None:
+        """Give a message and all its headers."""
         answer = await self._link.api(f"STREAM.MSG.GET.{stream}", stream, which, deadline)
         if "error" in answer:
             if answer["error"].get("err_code") == _NOT_FOUND:
@@ -177,7 +209,8 @@ class JetStreamStore:
         headers = parse_headers(base64.b64decode(message.get("hdrs", "")))
         append_id, own = split_headers(headers)
         data = base64.b64decode(message.get("data", ""))
-        return Stored(stream, int(message["seq"]), message["subject"], data, append_id, own)
+        sequence = int(message["seq"])
+        return Stored(stream, sequence, message["subject"], data, append_id, own), headers
 
     # Reading.
 
@@ -189,7 +222,8 @@ class JetStreamStore:
 
     async def last(self, stream: str, subject: str) -> Stored | None:
         """Give the last message of a subject from the leader; see `EventStore.last`."""
-        return await self._message(stream, {"last_by_subj": subject}, self._deadline())
+        found = await self._message(stream, {"last_by_subj": subject}, self._deadline())
+        return None if found is None else found[0]
 
     def last_each(self, stream: str, subject_filter: str) -> AsyncGenerator[list[Stored], None]:
         """Give the last message of every matching subject; see `EventStore.last_each`."""

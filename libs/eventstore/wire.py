@@ -138,3 +138,8 @@ def split_headers(headers: Mapping[str, str] | None) -> tuple[str, Mapping[str, 
         return "", NO_HEADERS
     own = {name: value for name, value in headers.items() if not name.startswith(_OWN_PREFIXES)}
     return headers.get(APPEND_HEADER, ""), own or NO_HEADERS
+
+
+def is_end_of_append(headers: Mapping[str, str]) -> bool:
+    """Tell from all headers of a message whether an append can end with it."""
+    return "Nats-Batch-Id" not in headers or "Nats-Batch-Commit" in headers

@@ -56,9 +56,7 @@ class Bill:
     def holding(self) -> HoldingOpened:
         """The holding that is billed."""
         return next(
-            each.fact
-            for each in self.holdings
-            if each.fact.holding == self.agreement.fact.holding
+            each.fact for each in self.holdings if each.fact.holding == self.agreement.fact.holding
         )
 
 
@@ -84,12 +82,8 @@ def gather(case: Case) -> Bill:
     bill = Bill(
         invoice=invoice,
         agreement=agreement,
-        proposed=case.one(
-            STEP, "the proposal", SystemProposed, lambda fact: fact.system == system
-        ),
-        approved=case.one(
-            STEP, "the approval", SystemApproved, lambda fact: fact.system == system
-        ),
+        proposed=case.one(STEP, "the proposal", SystemProposed, lambda fact: fact.system == system),
+        approved=case.one(STEP, "the approval", SystemApproved, lambda fact: fact.system == system),
         holdings=case.all(HoldingOpened, lambda fact: fact.system == system),
         meters=_meters(case, system),
         tariffs=sorted(

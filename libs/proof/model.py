@@ -44,7 +44,7 @@ VkeyText = Annotated[str, StringConstraints(strict=True, min_length=1, max_lengt
 """A verifier key, `name+id+key`."""
 
 
-class NotAFile(Exception):  # noqa: N818 - named for what was found
+class NotAFile(Exception):
     """The bytes are no file of the wanted kind."""
 
 
@@ -164,7 +164,7 @@ class TrustFile(_File):
     """Key of the member from whom all registrations descend."""
     ledgers: dict[
         Annotated[str, StringConstraints(strict=True, pattern=r"^[1-9][0-9]{0,15}$")], HashHex
-    ] = {}
+    ] = Field(default_factory=dict)
     """Hashes of ledgers that were looked up elsewhere, by their number. May be empty."""
 
 

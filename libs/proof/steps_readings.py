@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from itertools import pairwise
+from typing import cast
 
 from pydantic import ValidationError
 
 from libs.events.envelope import Recorded
 from libs.events.errors import InvalidSignature
 from libs.events.fact import Fact
+from libs.events.invoicing import InvoiceIssued
 from libs.events.jws import parse, payload_of, verify_signature
 from libs.events.metering import (
     MeterEnrolled,
@@ -142,23 +145,26 @@ def _row(
     before = [each for each in row if each.sequence < cutoff]
     _check_numbers(case, name, row, before)
     period = bill.invoice.fact
-    counted: list[Reading] = [
-        each
-        for each in before
-        if isinstance(each.fact, ReadingRecorded)  # type: ignore[misc]
-        and each.fact.first_interval_at < period.period_until
-        and until_of(each.fact) > period.period_from
-    ]
+    counted = [each for each in _readings(before) if _touches(each.fact, period)]
     if not counted:
         require(9, not row, f"{name}: facts without a reading in the period")
         case.not_covered.append(f"That meter {name} had no reading in the period.")
         return Readings(meter, stream, []), 0
     require(9, row[0] is counted[0], f"{name}: the file begins with a fact before the period")
-    head = next(
-        each.fact.head for each in reversed(before) if isinstance(each.fact, ReadingRecorded)
-    )
-    _check_heads(before)
+    readings = _readings(before)
+    _check_heads(readings)
+    head = readings[-1].fact.head
     return Readings(meter, stream, counted), _check_chain(bill, meter.fact, counted, head)
+
+
+def _readings(row: Sequence[Recorded[Fact]]) -> list[Reading]:
+    """Those of the facts that are readings."""
+    return [cast("Reading", each) for each in row if isinstance(each.fact, ReadingRecorded)]
+
+
+def _touches(fact: ReadingRecorded, period: InvoiceIssued) -> bool:
+    """Tell whether an interval of a reading lies in a period."""
+    return fact.first_interval_at < period.period_until and until_of(fact) > period.period_from
 
 
 def _facts_of(case: Case, meter: str, stream: str) -> list[Recorded[Fact]]:
@@ -192,12 +198,10 @@ def _check_numbers(
         )
 
 
-def _check_heads(before: Sequence[Recorded[Fact]]) -> None:
+def _check_heads(readings: Sequence[Reading]) -> None:
     """Each head is that of its reading, or of a later sequence when the reading came late."""
-    for each in before:
+    for each in readings:
         fact = each.fact
-        if not isinstance(fact, ReadingRecorded):
-            continue
         what = f"reading {fact.meter} {fact.seq}"
         require(9, fact.head.epoch == fact.epoch, f"{what}: a head of another epoch")
         require(9, fact.head.seq >= fact.seq, f"{what}: a head before it")
@@ -218,7 +222,7 @@ def _check_chain(
     )
     gaps = {gap.first_seq: gap for gap in head.gaps}
     declared = 0
-    for fact, following in zip(chain, chain[1:], strict=False):
+    for fact, following in pairwise(chain):
         declared += not _joins(fact, following, gaps)
     first, last = chain[0], chain[-1]
     if first.first_interval_at > bill.invoice.fact.period_from:

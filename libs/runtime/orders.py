@@ -15,7 +15,14 @@ from libs.events.errors import InvalidSignature
 from libs.events.jws import Signed, parse, verify_signature
 from libs.events.positions import Position, write_cause
 from libs.rules.authority import Authority, Order
-from libs.runtime.failures import Poison, Refused, problem_document
+from libs.runtime.failures import (
+    HANDLING,
+    Delivery,
+    Poison,
+    Refused,
+    classify,
+    problem_document,
+)
 from libs.runtime.writer import Writer
 
 Decide = Callable[[Order], Sequence[Draft]]
@@ -44,13 +51,18 @@ class OrderDesk:
 
         Returns:
             JSON: `{"outcome": "accepted", "first": ..., "position": ...}` or a problem document.
+
+        Raises:
+            Exception: What must end the process: a bug, a broken law, a fence.
         """
         del headers
         try:
             await self._writer.recovered.wait()
             text, signed = await asyncio.to_thread(_verified, data)
             first, last = await self._writer.submit(lambda writer: self._work(writer, text, signed))
-        except Exception as error:  # noqa: BLE001 - every request gets an answer
+        except Exception as error:
+            if HANDLING[classify(error)].delivery is Delivery.EXIT:
+                raise  # whoever serves us answers it, and ends the process
             return json.dumps(problem_document(error)).encode("utf-8")
         answer = {"outcome": "accepted", "first": str(first), "position": str(last)}
         return json.dumps(answer).encode("utf-8")

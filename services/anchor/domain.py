@@ -114,6 +114,7 @@ class Anchor:
         """
         self._logs, self._stream = logs, stream
         self._interval_s, self._log_seed = interval_s, log_seed
+        self._begun: datetime | None = None
         self._now: tuple[datetime, str] | None = None
         self._reached: datetime | None = None
         self._rounds = 0
@@ -138,6 +139,7 @@ class Anchor:
         self._logs.add(recorded.stream, recorded.data)
         fact = recorded.fact
         if isinstance(fact, TimeAdvanced):
+            self._begun = self._begun or fact.to
             self._now = (fact.to, write_cause(recorded.position, recorded.envelope.id))
         elif recorded.stream == self._stream:
             self._evolve_own(recorded)
@@ -181,8 +183,12 @@ class Anchor:
         return (Draft(TIME_KEY, fact, f"time.{format_instant(time)}", time, cause),)
 
     def _is_due(self, now: datetime) -> bool:
-        """Tell whether a round is due: a new stretch of the raster has begun, and a log grew."""
-        if self._last is not None and self._stretch(now) <= self._stretch(self._last[0]):
+        """Tell whether a round is due: a new stretch of the raster has begun, and a log grew.
+
+        Stretches count from the last round, and before the first one from the first time ever.
+        """
+        since = self._last[0] if self._last is not None else self._begun
+        if since is None or self._stretch(now) <= self._stretch(since):
             return False
         return any(
             size > self._anchored_sizes.get(stream, 0)

@@ -30,7 +30,18 @@ PART: Final = "postgres"
 Connection = Any
 """A connection from the pool, within one read-only transaction."""
 
-_AWAY: Final = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresError)
+_AWAY: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
 _MISSING: Final = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
 
 _log = get_logger(__name__)
@@ -96,6 +107,14 @@ class Views:
             _log.warning("postgres-away", reason=repr(error))
             raise Transient("views-away", "The database does not answer. Try again.") from error
         self._health.set(PART, ok=True, detail="answers")
+
+    async def look(self) -> None:
+        """Ask Postgres for nothing, so that health knows whether it answers."""
+        try:
+            async with self.reading() as connection:
+                await connection.fetchval("SELECT count(*) FROM projection_position")
+        except Transient:
+            return
 
     async def close(self) -> None:
         """Close the pool; connections that are still busy are cut."""

@@ -94,12 +94,12 @@ class LiveFeed:
         """
         if self._closed or self._listeners >= self._max:
             raise Transient("feed-full", "Too many listen already. Try again.", retry_after_s=10)
-        self._listeners += 1
-        self._wanted.set()
         return self._tell()
 
     async def _tell(self) -> AsyncIterator[str]:
         told = 0
+        self._listeners += 1  # here, for a generator that was never begun never ends
+        self._wanted.set()
         try:
             yield f"retry: {RETRY_MS}\n\n"
             while not self._closed:

@@ -41,10 +41,7 @@ def read_cursor(text: str | None) -> Key | None:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         at, stream, sequence = json.loads(base64.b64decode(padded, b"-_", validate=True))
         moment = datetime.fromisoformat(at)
-        if moment.tzinfo is None or not isinstance(stream, str) or "\x00" in stream:
-            raise ValueError("not a key")
-        if not isinstance(sequence, int) or not 0 <= sequence < 2**63:
-            raise ValueError("not a sequence")
+        _check(moment, stream, sequence)
     except (ValueError, TypeError, binascii.Error, RecursionError) as error:
         raise Refused(
             "bad-cursor",
@@ -52,6 +49,13 @@ def read_cursor(text: str | None) -> Key | None:
             field="cursor",
         ) from error
     return moment, stream, sequence
+
+
+def _check(moment: datetime, stream: object, sequence: object) -> None:
+    if moment.tzinfo is None or not isinstance(stream, str) or "\x00" in stream:
+        raise ValueError("not a key")
+    if not isinstance(sequence, int) or not 0 <= sequence < 2**63:
+        raise ValueError("not a sequence")
 
 
 def cut(rows: Sequence[tuple[Key, object]], limit: int) -> str | None:

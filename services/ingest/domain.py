@@ -19,7 +19,7 @@ Source: eventing contract, section 6.
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum, auto
 
 from libs.events.envelope import Draft, Recorded
@@ -39,11 +39,11 @@ from services.ingest.heads import after_report, check_device, end_of, first_head
 from services.ingest.past import Past, digest_of
 from services.ingest.reports import Breach, Breached, Incoming
 
-EARLY_MAX = timedelta(minutes=5)
-"""How far beyond the expected time an interval may end and still be taken at once."""
+EARLY_S_MAX = 5 * 60
+"""Seconds beyond the expected time at which an interval may end and still be taken at once."""
 
-FUTURE_MAX = timedelta(days=1)
-"""How far beyond the expected time an interval may end and still be worth waiting for."""
+FUTURE_S_MAX = 24 * 3600
+"""Seconds beyond the expected time at which an interval may end and still be waited for."""
 
 REFUSALS_KEPT = 100_000
 """Refused reports whose hashes are remembered, over all meters."""
@@ -247,17 +247,15 @@ class Ingest:
             Breached: `future-time`.
         """
         assert self._time is not None
-        time = self._time
-        expected = time.to + timedelta(seconds=time.cadence_s)
-        ends = end_of(report)
-        if ends > expected + FUTURE_MAX:
-            raise Breached(
-                "future-time",
-                f"first_interval_at: the last interval ends at {format_instant(ends)}, more than "
-                f"a day after {format_instant(expected)}",
-            )
-        if ends > expected + EARLY_MAX:
-            return _not_yet("time-ahead", f"it ends at {format_instant(ends)}, wait for the clock")
+        # Whole seconds: a stranger's instant near the year 9999 has no later one to be added.
+        expected_s = int(self._time.to.timestamp()) + self._time.cadence_s
+        length_s = report.interval_s * report.interval_count
+        early_s = int(report.first_interval_at.timestamp()) + length_s - expected_s
+        told = f"ends {early_s} s after {format_instant(self._time.to)} and one cadence"
+        if early_s > FUTURE_S_MAX:
+            raise Breached("future-time", f"first_interval_at: the last interval {told}")
+        if early_s > EARLY_S_MAX:
+            return _not_yet("time-ahead", f"first_interval_at: the last interval {told}")
         return None
 
     def _refuse(self, incoming: Incoming, breach: Breach) -> Verdict:

@@ -5,11 +5,14 @@ accepted sequence, the end of the newest accepted interval, the registers there,
 stretches between accepted reports from which none was accepted yet, each with the registers at
 both its ends. So a late report either fits into one gap exactly, or is refused.
 
+The order in which a meter's reports come does not matter for the head at the end. Therefore the gap
+before the first report has no lower bound: its `from_at` is the enrolment, or its end if that is
+earlier, and it is there only while a sequence is missing or the registers differ.
+
 Source: eventing contract, section 6.
 """
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from libs.events.metering import (
     GAPS_MAX,
@@ -25,9 +28,6 @@ from services.ingest.reports import Breached
 
 FIRST_EPOCH = 1
 """The register epoch with which every meter begins."""
-
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-"""Start of a gap before the first report, when that report begins before the enrolment."""
 
 SECONDS_PER_HOUR = 3600
 
@@ -93,7 +93,7 @@ def after_report(head: MeterHead, report: Report, enrolled_at: datetime) -> Mete
         return _beyond(head, report, enrolled_at)
     gap = gap_of(head, report.seq)
     assert gap is not None, "the caller asks only for sequences that are missing"
-    return _inside(head, gap, report)
+    return _inside(head, gap, report, enrolled_at)
 
 
 def _beyond(head: MeterHead, report: Report, enrolled_at: datetime) -> MeterHead:
@@ -106,35 +106,29 @@ def _beyond(head: MeterHead, report: Report, enrolled_at: datetime) -> MeterHead
             f"{format_instant(head.until_at)}, the end of what was accepted",
         )
     _not_backwards(head.registers, starts, "at the end of what was accepted")
-    gaps: Sequence[MeterGap] = head.gaps
-    follows = head.seq + 1 == report.seq and begins == (head.until_at or begins)
-    if head.until_at == begins and starts != head.registers:
-        raise _unfitting(head.registers, starts)
-    if not follows or starts != head.registers:
-        from_at = head.until_at or (enrolled_at if enrolled_at <= begins else BEGINNING)
-        gap = MeterGap(
-            from_at=from_at,
-            until_at=begins,
-            first_seq=head.seq + 1,
-            last_seq=report.seq - 1,
-            before=head.registers,
-            after=starts,
-        )
-        gaps = _bounded([*gaps, gap])
+    gap = _rest(
+        head.until_at,
+        begins,
+        (head.seq + 1, report.seq - 1),
+        (head.registers, starts),
+        enrolled_at,
+    )
+    gaps = head.gaps if gap is None else tuple(_bounded([*head.gaps, gap]))
     return MeterHead(
         epoch=head.epoch,
         seq=report.seq,
         until_at=end_of(report),
         registers=ends,
-        gaps=tuple(gaps),
+        gaps=gaps,
     )
 
 
-def _inside(head: MeterHead, gap: MeterGap, report: Report) -> MeterHead:
+def _inside(head: MeterHead, gap: MeterGap, report: Report, enrolled_at: datetime) -> MeterHead:
     """A late report: splits its gap into what is left before and behind it."""
     begins, until = report.first_interval_at, end_of(report)
     starts, ends = _at_start(report), _at_end(report)
-    if begins < gap.from_at or until > gap.until_at:
+    leads = gap.first_seq == 1
+    if (begins < gap.from_at and not leads) or until > gap.until_at:
         raise Breached(
             "overlap",
             f"first_interval_at: sequence {report.seq} may cover {format_instant(gap.from_at)} "
@@ -142,8 +136,20 @@ def _inside(head: MeterHead, gap: MeterGap, report: Report) -> MeterHead:
         )
     _not_backwards(gap.before, starts, "at the start of the gap")
     _not_backwards(ends, gap.after, "at the end of the report")
-    left = _rest(gap.from_at, begins, gap.first_seq, report.seq - 1, gap.before, starts)
-    right = _rest(until, gap.until_at, report.seq + 1, gap.last_seq, ends, gap.after)
+    left = _rest(
+        None if leads else gap.from_at,
+        begins,
+        (gap.first_seq, report.seq - 1),
+        (gap.before, starts),
+        enrolled_at,
+    )
+    right = _rest(
+        until,
+        gap.until_at,
+        (report.seq + 1, gap.last_seq),
+        (ends, gap.after),
+        enrolled_at,
+    )
     gaps = [
         piece
         for known in head.gaps
@@ -154,27 +160,35 @@ def _inside(head: MeterHead, gap: MeterGap, report: Report) -> MeterHead:
 
 
 def _rest(
-    from_at: datetime,
+    from_at: datetime | None,
     until_at: datetime,
-    first_seq: int,
-    last_seq: int,
-    before: Registers,
-    after: Registers,
+    missing: tuple[int, int],
+    registers: tuple[Registers, Registers],
+    enrolled_at: datetime,
 ) -> MeterGap | None:
-    """What is left of a gap on one side, or `None` when nothing is.
+    """What is not covered between two places, as a gap; `None` when nothing is missing.
+
+    Args:
+        from_at: End of what stands before; `None` when that is nothing, so that no bound is known.
+        until_at: Start of what stands behind.
+        missing: First and last missing sequence; none when the last is below the first.
+        registers: Those before and those behind.
+        enrolled_at: When the meter was enrolled.
 
     Raises:
-        Breached: No time is left, but the registers differ.
+        Breached: `registers-do-not-fit`: no time is left, but the registers differ.
     """
+    before, after = registers
     if from_at == until_at and before != after:
         raise _unfitting(before, after)
-    if from_at == until_at and last_seq < first_seq:
+    nothing_between = from_at == until_at or (from_at is None and before == after)
+    if nothing_between and missing[1] < missing[0]:
         return None
     return MeterGap(
-        from_at=from_at,
+        from_at=min(enrolled_at, until_at) if from_at is None else from_at,
         until_at=until_at,
-        first_seq=first_seq,
-        last_seq=last_seq,
+        first_seq=missing[0],
+        last_seq=missing[1],
         before=before,
         after=after,
     )
@@ -192,7 +206,8 @@ def _bounded(gaps: list[MeterGap]) -> list[MeterGap]:
     if len(gaps) <= GAPS_MAX:
         return gaps
     for index, gap in enumerate(gaps):
-        if gap.last_seq < gap.first_seq or gap.from_at == gap.until_at:
+        no_time = gap.from_at == gap.until_at and gap.first_seq > 1
+        if gap.last_seq < gap.first_seq or no_time:
             return gaps[:index] + gaps[index + 1 :]
     raise Breached("too-many-gaps", f"seq: {GAPS_MAX} gaps are open already; send what is missing")
 

@@ -68,12 +68,9 @@ class Projection:
 
     def _sources(self) -> list[Source]:
         settings = self._settings
-        found: list[Source] = []
-        for stream in settings.fact_streams():
-            found.append(FactSource(stream, settings.deployment))
-        if not self._once:
-            found.append(RefusalSource())
-        return found
+        streams, deployment = settings.fact_streams(), settings.deployment
+        found: list[Source] = [FactSource(stream, deployment) for stream in streams]
+        return found if self._once else [*found, RefusalSource()]
 
     async def _connect(self) -> "Connection[asyncpg.Record]":
         return await connect(self._settings)

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from typing_extensions import override
 
 from libs.eventstore import (
     EventStoreError,
@@ -134,10 +135,22 @@ async def test_a_sending_that_lands_between_the_two_questions() -> None:
         await Script([LOST], found=[None, OTHER], last=[7]).run()
 
 
-async def test_a_part_of_an_append_is_called_so() -> None:
+async def test_a_part_of_an_append_is_called_so_after_a_while() -> None:
     for at_the_end in (None, OTHER):
         with pytest.raises(TornAppend):
             await Script([LOST], found=[OURS], at_the_end=at_the_end).run()
+
+
+async def test_the_rest_of_an_append_is_waited_for() -> None:
+    class Slow(Script):
+        @override
+        async def ask(self, stream: str, sequence: int, deadline: float) -> Stored | None:
+            self.at_the_end = OURS if len(self.asked) == 3 else None
+            return await super().ask(stream, sequence, deadline)
+
+    script = Slow([LOST], found=[OURS])
+    assert await script.run() == 7
+    assert script.asked == [6, 7, 7, 7]
 
 
 @pytest.mark.parametrize("answer", [LOST, WRONG_POSITION])

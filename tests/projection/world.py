@@ -41,6 +41,7 @@ from libs.events import (
     encode,
 )
 from libs.events.jws import SigningKey
+from libs.events.metering import MeterRole, RegisterName
 from libs.events.positions import fact_hash
 from libs.events.subjects import TIME_KEY, family_of
 from libs.eventstore import EventStore, Frame, StreamSpec
@@ -119,8 +120,9 @@ class World:
             await self.append_frames("READINGS_0", frames[begin : begin + 1_000])
 
 
-def reading(meter: str, seq: int, each: int = 4, *, register: str = "generated") -> ReadingRecorded:
-    name = "consumed" if register == "consumed" else "generated"
+def reading(
+    meter: str, seq: int, each: int = 4, *, name: RegisterName = "generated"
+) -> ReadingRecorded:
     at = START + timedelta(seconds=900 * each * (seq - 1))
     after = 100 * each * seq
     return ReadingRecorded(
@@ -161,21 +163,10 @@ async def _members_and_meters(world: World) -> None:
         member("ann", "recipient"),
         member("bob", "investor"),
     )
-    enrolled = {
-        "address": KEYS["m1"].address,
-        "system": "roof",
-        "site": "house",
-        "nameplate_w": 5_000,
-        "command": SIGNED,
-    }
-    zero = RegisterValue(name="consumed", value_wh=0)
     await world.append(
         "METERS_0",
-        ("m1", MeterEnrolled(meter="m1", role="generation", starts=(zero,), **enrolled)),
-        (
-            "m2",
-            MeterEnrolled(meter="m2", role="consumption", holding="sunny", starts=(), **enrolled),
-        ),
+        ("m1", _enrolled("m1", "generation", None)),
+        ("m2", _enrolled("m2", "consumption", "sunny")),
     )
     await world.append(
         "PRICES",
@@ -193,12 +184,26 @@ async def _members_and_meters(world: World) -> None:
         ),
     )
     await world.readings(24)
-    consumed = [("m2", reading("m2", seq, register="consumed")) for seq in range(1, 13)]
+    consumed = [("m2", reading("m2", seq, name="consumed")) for seq in range(1, 13)]
     await world.append("READINGS_0", *consumed)
     refused = ReadingRefused(
         meter="m1", seq=3, reason="overlap", detail=HOSTILE + "\x00", sha256="a" * 64, report=SIGNED
     )
     await world.append("READINGS_0", ("m1", refused), (TIME_KEY, TimeReached(to=START)))
+
+
+def _enrolled(meter: str, role: MeterRole, holding: str | None) -> MeterEnrolled:
+    return MeterEnrolled(
+        meter=meter,
+        address=KEYS["m1"].address,
+        role=role,
+        system="roof",
+        holding=holding,
+        site="house",
+        nameplate_w=5_000,
+        starts=(RegisterValue(name="consumed", value_wh=0),),
+        command=SIGNED,
+    )
 
 
 async def _raise(world: World) -> None:

@@ -1,0 +1,63 @@
+"""`heliograph bootstrap`: declare every stream at a broker, as a job before the services."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from heliograph.errors import StackError
+
+
+def bootstrap(
+    url: Annotated[
+        str | None,
+        typer.Option(help="Of the broker; HELIOGRAPH_NATS_URL unless told.", show_default=False),
+    ] = None,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the passwords; HELIOGRAPH_BOOTSTRAP_CREDENTIALS_FILE unless told.",
+            dir_okay=False,
+        ),
+    ] = None,
+    book: Annotated[
+        list[str] | None,
+        typer.Option(help="A book; repeatable. HELIOGRAPH_BOOTSTRAP_BOOKS unless told."),
+    ] = None,
+    partitions: Annotated[
+        int | None,
+        typer.Option(
+            help="Partitions of READINGS, fixed for ever; HELIOGRAPH_BOOTSTRAP_PARTITIONS."
+        ),
+    ] = None,
+    replicas: Annotated[
+        int | None,
+        typer.Option(help="Copies of each stream; HELIOGRAPH_BOOTSTRAP_REPLICAS unless told."),
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(min=0.1, help="Seconds to wait for a broker that is starting.")
+    ] = 60.0,
+) -> None:
+    """Declare every stream and consumer; doing it again changes nothing."""
+    from heliograph.bootstrap import declare_all  # noqa: PLC0415 - only when it is used
+    from heliograph.settings import BootstrapSettings  # noqa: PLC0415 - as above
+    from libs.runtime.settings import SettingsError  # noqa: PLC0415 - as above
+
+    given: dict[str, Any] = {"nats_url": url, "partitions": partitions, "replicas": replicas}
+    values = {name: value for name, value in given.items() if value is not None}
+    if book:
+        values["books"] = tuple(book)
+    try:
+        if credentials is not None:
+            values["credentials"] = credentials.read_text("utf-8")
+        settings = BootstrapSettings(**values)
+    except OSError as error:
+        raise StackError(f"The credentials cannot be read: {error}.") from error
+    except SettingsError as error:
+        raise StackError(f"these settings cannot be used:\n{error}") from error
+    done = asyncio.run(
+        declare_all(settings.nats_url, settings.layout(), settings.passwords(), timeout_s=wait)
+    )
+    for stream, what in sorted(done.items()):
+        typer.echo(f"{stream}: {what.value}")

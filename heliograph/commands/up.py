@@ -1,0 +1,182 @@
+"""`heliograph up`: run the embedded stack until it is told to stop."""
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from heliograph.commands.options import DATA, DataOption, PortOption
+from heliograph.errors import StackError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+    from heliograph.parts import StackEvent
+    from heliograph.stack import Stack, StackOptions
+
+_NAMES: Final = ("broker", "postgres", "devnet")
+
+
+def up(
+    data: DataOption = DATA,
+    port: PortOption = 3000,
+    deployment: Annotated[
+        str, typer.Option(help="Id of the installation; signed messages name it.")
+    ] = "embedded",
+    book: Annotated[str, typer.Option(help="Id of the book, that is of the community.")] = "pilot",
+    site: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SITE:METER,METER",
+            help="A site with a device that sends reports by MQTT, and its meters; repeatable. "
+            "Without any: rooftop:pv-1,home-1.",
+        ),
+    ] = None,
+    played_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="YYYY-MM-DDTHH:MM:SSZ",
+            help="Let a player move time on, beginning here, in place of the clock.",
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SERVICE", help="A service that shall not run; repeatable."),
+    ] = None,
+) -> None:
+    """Run broker, database, devnet and all services on this machine until ctrl-C; data are kept."""
+    from rich.console import Console  # noqa: PLC0415 - only when it is used
+
+    from heliograph.environment import SERVICES  # noqa: PLC0415 - as above
+    from heliograph.layout import Layout  # noqa: PLC0415 - as above
+    from heliograph.stack import StackOptions  # noqa: PLC0415 - as above
+
+    unknown = set(without or ()) - set(SERVICES)
+    if unknown:
+        raise StackError(f"--without {min(unknown)}: services are {', '.join(SERVICES)}.")
+    sites = dict(_site(text) for text in site or ())
+    try:
+        layout = Layout(books=(book,), sites=sites) if sites else Layout(books=(book,))
+    except ValueError as error:
+        raise StackError(f"{error}.") from error
+    console = Console()
+    reporter = _Reporter(console)
+    extra = {"oracle": {"HELIOGRAPH_ORACLE_PLAYED_FROM": played_from}} if played_from else {}
+    options = StackOptions(
+        data=data,
+        services=tuple(name for name in SERVICES if name not in (without or ())),
+        deployment=deployment,
+        layout=layout,
+        played_time=played_from is not None,
+        gateway_port=port,
+        extra_env=extra,
+        on_event=reporter.hear,
+    )
+    asyncio.run(_run(options, reporter))
+
+
+async def _run(options: "StackOptions", reporter: "_Reporter") -> None:
+    """Run until asked to stop; asked twice, kill."""
+    from heliograph.stack import Stack  # noqa: PLC0415 - only when it is used
+
+    task = asyncio.current_task()
+    assert task is not None
+    asked = False
+
+    def ask() -> None:
+        nonlocal asked
+        reporter.note("stopping; once more kills" if not asked else "killing")
+        asked = True
+        task.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ask)
+    try:
+        with reporter:
+            async with Stack(options) as stack:
+                reporter.running(stack)
+                await loop.create_future()
+    except asyncio.CancelledError:
+        if not asked:
+            raise
+    reporter.note("stopped")
+
+
+def _site(text: str) -> tuple[str, tuple[str, ...]]:
+    site, colon, meters = text.partition(":")
+    if not colon or not meters:
+        raise StackError(f"--site {text}: write it as SITE:METER,METER.")
+    return site, tuple(meter.strip() for meter in meters.split(","))
+
+
+class _Reporter:
+    """Tells the person at the terminal: one moving line while starting, then what happens."""
+
+    def __init__(self, console: "Console") -> None:
+        self._console = console
+        self._status: Status | None = None
+        self._up = False
+
+    def __enter__(self) -> None:
+        """Show the line, if this is a terminal."""
+        if self._console.is_terminal:
+            self._status = self._console.status("starting")
+            self._status.start()
+
+    def __exit__(self, *_: object) -> None:
+        """Take it away."""
+        self._end_status()
+
+    def hear(self, event: "StackEvent") -> None:
+        """Tell an event."""
+        self._status_text(f"{event.part}: {event.what} {event.detail}")
+        match event.what:
+            case "died":
+                times = f" (restart {event.restarts})"
+                self._console.print(f"[red]{event.part}[/] ended: {event.detail}{times}")
+            case "note":
+                self._console.print(f"{event.part}: {event.detail}", highlight=False)
+            case "ready" if self._up or not self._console.is_terminal:
+                self._console.print(f"{event.part}: ready")
+            case _:
+                pass
+
+    def note(self, text: str) -> None:
+        """Tell something in words."""
+        self._status_text(text)
+        self._console.print(text)
+
+    def running(self, stack: "Stack") -> None:
+        """Show what runs where."""
+        from rich.table import Table  # noqa: PLC0415 - only when it is used
+
+        self._end_status()
+        self._up = True
+        urls = stack.urls
+        where = {
+            "broker": f"{urls.nats}  mqtt://{urls.mqtt_host}:{urls.mqtt_port}",
+            "postgres": urls.postgres_reader.rpartition("@")[2],
+            "devnet": urls.devnet,
+            **urls.health,
+        }
+        if "gateway" in where:
+            where["gateway"] = f"{urls.gateway}  (health {urls.health['gateway']})"
+        table = Table("part", "where", "process")
+        for name, pid in stack.pids.items():
+            table.add_row(name, where.get(name, ""), str(pid or "-"))
+        self._console.print(table)
+        folder = stack.folder
+        self._console.print(f"data, logs and passwords: {folder.path}", highlight=False)
+        self._console.print("ctrl-C stops everything")
+
+    def _status_text(self, text: str) -> None:
+        if self._status is not None:
+            self._status.update(text)
+
+    def _end_status(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None

@@ -1,0 +1,165 @@
+"""`heliograph demo`: replay a season of power, from the meter to the proof."""
+
+import asyncio
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from heliograph.errors import StackError
+
+SEASON: Final = "data/pv/serf_east_15min_ac_power.csv"
+"""The season that is replayed unless another file is named; see `data/pv/LICENSE`."""
+
+SEASON_ZONE, SEASON_NAMEPLATE_W = "America/Denver", 6_000
+"""Where the season was measured (Golden, Colorado), and a power that it never exceeds."""
+
+NAMEPLATE_MARGIN = 1.25
+"""A nameplate that is not stated is the highest measured power and a quarter of it."""
+
+
+def demo(
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of two columns with header, time and power in W, with one constant step of "
+            "1, 3, 5 or 15 minutes. Without it: 104 days of a real system in Colorado.",
+        ),
+    ] = None,
+    nameplate_w: Annotated[
+        int | None,
+        typer.Option(min=1, help="Nameplate of the plant in W; more energy is refused."),
+    ] = None,
+    time_zone: Annotated[
+        str | None,
+        typer.Option(help="IANA time zone of the site, for months and for times without offset."),
+    ] = None,
+    load_w: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="The household's constant draw in W.")
+    ] = 500,
+    folder: Annotated[
+        Path | None, typer.Option(help="Keep the data, logs, result and proof in this new folder.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of the gateway; a free one if it is taken.")
+    ] = 3000,
+    kill: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SEED", help="Kill every process once, at random moments of this seed."
+        ),
+    ] = None,
+    billing_down: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="FROM UNTIL", help="Stop billing between two days of the play."),
+    ] = None,
+) -> None:
+    """Replay a season of sunshine: readings, prices, bills, payments, ownership and a proof.
+
+    Starts a broker, a database, a double of Stellar (the devnet) and every service on this machine,
+    plays the season by a clock of its own, finds every figure a second way, and verifies the
+    proof of an invoice. Ends with an error if anything does not match.
+    """
+    from rich.console import Console  # noqa: PLC0415 - keeps `heliograph --help` fast
+
+    from heliograph.demo.run import DemoOptions, run_demo  # noqa: PLC0415
+    from heliograph.demo.screen import Screen  # noqa: PLC0415
+
+    scene, source = read_scene(data, nameplate_w, time_zone, load_w)
+    with ExitStack() as stack:
+        screen = Screen(Console(soft_wrap=False))
+        tell_source(screen, scene, source)
+        if folder is None:
+            made = stack.enter_context(tempfile.TemporaryDirectory(prefix="heliograph-demo-"))
+            folder = Path(made)
+        elif folder.exists() and any(folder.iterdir()):
+            raise StackError(f"{folder} is not empty: a play begins in a new folder.")
+        options = DemoOptions(
+            scene=scene,
+            source=source,
+            folder=folder,
+            gateway_port=port,
+            kill_seed=kill,
+            billing_down=billing_down,
+        )
+        stack.enter_context(screen)
+        try:
+            result = asyncio.run(run_demo(options, screen))
+        except (TimeoutError, OSError) as error:
+            raise StackError(f"The play did not get on: {error}") from error
+    if result.mismatches:
+        raise StackError(f"Figures that do not match: {'; '.join(result.mismatches)}")
+
+
+def read_scene(
+    data: Path | None, nameplate_w: int | None, time_zone: str | None, load_w: int
+) -> tuple[Any, Any]:
+    """Read the source once, to know its days, and settle what is to be played.
+
+    Raises:
+        StackError: The file cannot be played; the reason is in the message.
+    """
+    from heliograph.demo.cast import Scene  # noqa: PLC0415
+    from services.teller.source import SourceRefused, read_source  # noqa: PLC0415
+
+    path = data or _season()
+    zone = time_zone or (SEASON_ZONE if data is None else None)
+    _check_zone(zone)
+    try:
+        source = read_source(path, zone)
+    except (SourceRefused, OSError, UnicodeDecodeError) as error:
+        raise StackError(f"{path}: {error}") from error
+    highest_w = -(-max((*source.powers, 0)) // source.scale)
+    if nameplate_w is None:
+        margin = max(1, int(highest_w * NAMEPLATE_MARGIN))
+        nameplate_w = SEASON_NAMEPLATE_W if data is None else margin
+    if highest_w > nameplate_w:
+        raise StackError(
+            f"--nameplate-w {nameplate_w}: the file has {highest_w} W, which ingest would refuse."
+        )
+    scene = Scene(str(path.absolute()), zone or "UTC", nameplate_w, load_w)
+    return scene, source.report.as_json()
+
+
+def _season() -> Path:
+    path = Path(__file__).parents[2] / SEASON
+    if not path.exists():
+        raise StackError("The season's data come with the repository: name a file with --data.")
+    return path
+
+
+def _check_zone(zone: str | None) -> None:
+    from zoneinfo import ZoneInfo  # noqa: PLC0415
+
+    try:
+        ZoneInfo(zone or "UTC")
+    except (KeyError, ValueError, OSError) as error:
+        raise StackError(f"--time-zone {zone}: there is no such IANA time zone.") from error
+
+
+def tell_source(screen: Any, scene: Any, source: dict[str, Any]) -> None:
+    """Say what was found in the file, and everything in it that was not used."""
+    screen.say(
+        f"[bold]{Path(scene.source).name}[/]: {source['rows']:,} rows of {source['step_s'] // 60} "
+        f"minutes, {source['first_at']} to {source['until_at']}, site time {scene.time_zone}, "
+        f"nameplate {scene.nameplate_w:,} W, household {scene.load_w:,} W"
+    )
+    named = {
+        "malformed": "malformed rows",
+        "blank": "blank values",
+        "not_numeric": "values that are no number",
+        "duplicates": "duplicated rows, dropped",
+        "contradictions": "rows that contradict each other, dropped",
+        "unordered": "rows out of order, sorted",
+        "off_raster": "rows off the step's raster, dropped",
+        "ambiguous": "ambiguous local times, dropped",
+        "nonexistent": "local times that do not exist, dropped",
+        "gaps": "gaps",
+        "missing": "missing intervals, not rated",
+        "negative": "negative values, counted as the plant's own draw",
+    }
+    found = [f"{source[key]:,} {words}" for key, words in named.items() if source.get(key)]
+    if found:
+        screen.say(f"In the file: {'; '.join(found)}.")

@@ -1,0 +1,114 @@
+"""The words of an invoice: every figure with where it comes from. Pure."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from libs.events.quantities import WH_PER_KWH
+from libs.rules.numbers import scale
+from services.gateway.shapes import Arithmetic, InvoiceDetail, Line
+from services.gateway.units import amount, code_of, kwh
+
+_STATUS: Final = {
+    "open": "It is open.",
+    "part-paid": "It is paid in part.",
+    "overdue": "It is overdue.",
+    "settling": "The ledger has it paid; billing has not confirmed it yet.",
+    "paid": "It is paid.",
+    "pending": "It is pending.",
+}
+
+
+def arithmetic(
+    *, energy_wh: int, price_stroops_per_kwh: int, amount_stroops: int, asset: str
+) -> Arithmetic:
+    """Do a line's arithmetic again, with the one function that rounds."""
+    product = energy_wh * price_stroops_per_kwh
+    rounded = scale(energy_wh, price_stroops_per_kwh, WH_PER_KWH)
+    code = code_of(asset)
+    exact = product % WH_PER_KWH == 0
+    words = (
+        f"{kwh(energy_wh)} kWh x {amount(price_stroops_per_kwh)} {code} per kWh = "
+        f"{amount(rounded)} {code}"
+    )
+    if not exact:
+        words += ", rounded once to 0.0000001, half to even"
+    return Arithmetic(
+        words=words,
+        energy_wh=energy_wh,
+        price_stroops_per_kwh=price_stroops_per_kwh,
+        product=product,
+        divisor=WH_PER_KWH,
+        rounded_stroops=rounded,
+        agrees=rounded == amount_stroops,
+    )
+
+
+def sentences(invoice: InvoiceDetail) -> list[str]:
+    """Tell an issued invoice in sentences."""
+    return [*_period(invoice), *_readings(invoice), *_lines(invoice), *_payments(invoice)]
+
+
+def _period(invoice: InvoiceDetail) -> Iterator[str]:
+    assert invoice.period_from is not None, "it is issued"
+    assert invoice.period_until is not None, "it is issued"
+    first = _day(invoice.period_from, invoice.time_zone)
+    last = _day(invoice.period_until - timedelta(seconds=1), invoice.time_zone)
+    yield (
+        f"Invoice {invoice.invoice} (number {invoice.number}) covers {first} to {last}, local time "
+        f"of {invoice.time_zone or 'UTC (the site is not known here yet)'}."
+    )
+    yield (
+        f"{invoice.rated_intervals} intervals were rated: generation and consumption were both "
+        f"known, {invoice.generated_kwh} kWh and {invoice.consumed_kwh} kWh. "
+        f"{invoice.unrated_intervals} intervals lack a meter; they are not billed."
+    )
+
+
+def _readings(invoice: InvoiceDetail) -> Iterator[str]:
+    for used in invoice.readings:
+        yield (
+            f"Meter {used.meter}: {used.count} reports, its numbers {used.first_seq} to "
+            f"{used.last_seq}, stand in {used.stream} at {used.ranges}."
+        )
+
+
+def _lines(invoice: InvoiceDetail) -> Iterator[str]:
+    for line in invoice.lines:
+        yield f"Line {line.line}, {line.line_class} of {line.holding}: {line.arithmetic.words}."
+        yield _price(line)
+        if not line.arithmetic.agrees:
+            yield f"Line {line.line} says {line.amount}: this does not agree."
+    code = code_of(invoice.asset or "")
+    yield f"The lines sum to {invoice.total} {code}."
+
+
+def _price(line: Line) -> str:
+    price = line.price
+    where = price.position.rpartition(":")[0]
+    said = f"Its price is version {price.version} of tariff {price.tariff}, published at {where}"
+    if price.state == "pending":
+        return f"{said}; that fact is not projected yet."
+    if price.state == "differs":
+        return f"{said}; the fact there says something else."
+    assert price.effective_from is not None, "it is found"
+    return f"{said}, in force from {price.effective_from:%Y-%m-%d %H:%M} UTC."
+
+
+def _payments(invoice: InvoiceDetail) -> Iterator[str]:
+    code = code_of(invoice.asset or "")
+    for payment in invoice.payments:
+        yield (
+            f"Payment {payment.payment} at {payment.stream}:{payment.sequence} cleared "
+            f"{payment.cleared} {code}; the payment moved {payment.shares_moved} shares of title."
+        )
+    yield f"{_STATUS[invoice.status]} Cleared so far: {invoice.paid} of {invoice.total} {code}."
+
+
+def _day(moment: datetime, zone: str | None) -> str:
+    try:
+        local = moment.astimezone(ZoneInfo(zone or "UTC"))
+    except (ZoneInfoNotFoundError, ValueError):
+        local = moment
+    return f"{local:%Y-%m-%d}"

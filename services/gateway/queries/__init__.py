@@ -1,0 +1,1 @@
+"""Questions to the views, and the shapes that answer them. One module per area."""

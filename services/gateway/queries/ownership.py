@@ -1,0 +1,118 @@
+"""Who owns what: systems, holdings and title."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from services.gateway.database import Connection
+from services.gateway.shapes import Holder, HoldingTitle, Ownership, Page
+from services.gateway.units import amount, percent
+
+_SYSTEMS: Final = """
+SELECT DISTINCT ON (system.system) system.*,
+       coalesce(approved.shares, 0) AS units, accepted.sequence IS NOT NULL AS is_accepted
+FROM system
+LEFT JOIN LATERAL (
+    SELECT sum(shares)::bigint AS shares FROM system_approved
+    WHERE system_approved.system = system.system
+) approved ON true
+LEFT JOIN LATERAL (
+    SELECT sequence FROM raise_accepted
+    WHERE raise_accepted.system = system.system LIMIT 1
+) accepted ON true
+ORDER BY system.system, system.sequence
+LIMIT 1000
+"""
+
+_HOLDINGS: Final = """
+SELECT holding.*, coalesce(own_title.own_shares, 0) AS own_shares
+FROM holding LEFT JOIN own_title USING (holding)
+ORDER BY holding.holding LIMIT 100000
+"""
+
+_TITLE: Final = """
+SELECT substr(asset, 3) AS system, account, sum(balance)::bigint AS shares
+FROM account_balance
+WHERE asset LIKE 'T:%'
+GROUP BY asset, account HAVING sum(balance) > 0
+ORDER BY asset, sum(balance) DESC, account
+LIMIT 100000
+"""
+
+_KINDS: Final = {
+    "title": "investor",
+    "reserved": "reserved",
+    "own": "recipient",
+    "approver": "approver",
+}
+
+
+async def ownership(connection: Connection) -> Page[Ownership]:
+    """Give every system with its holdings and everybody who owns a part of it."""
+    systems = await connection.fetch(_SYSTEMS)
+    holdings: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in await connection.fetch(_HOLDINGS):
+        holdings[row["system"]].append(row)
+    owners = await connection.fetch("SELECT agreement, member FROM own_title")
+    recipients = {row["agreement"]: row["member"] for row in owners}
+    title: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in await connection.fetch(_TITLE):
+        title[row["system"]].append(row)
+    return Page(
+        items=[
+            _ownership(row, holdings[row["system"]], title[row["system"]], recipients)
+            for row in systems
+        ]
+    )
+
+
+def _ownership(
+    row: Mapping[str, Any],
+    holdings: list[Mapping[str, Any]],
+    title: list[Mapping[str, Any]],
+    recipients: Mapping[str, str],
+) -> Ownership:
+    units = row["units"]
+    before = "approved" if units else "proposed"
+    return Ownership(
+        system=row["system"],
+        asset=row["asset"],
+        price_stroops=row["price_stroops"],
+        price=amount(row["price_stroops"]),
+        nameplate_w=row["nameplate_w"],
+        time_zone=row["time_zone"],
+        state="accepted" if row["is_accepted"] else before,
+        units=units,
+        holdings=[_holding(holding) for holding in holdings],
+        title=list(_holders(title, units, recipients)),
+    )
+
+
+def _holding(row: Mapping[str, Any]) -> HoldingTitle:
+    return HoldingTitle(
+        holding=row["holding"],
+        recipient=row["recipient"],
+        units=row["units"],
+        own_shares=row["own_shares"],
+        own_percent=percent(row["own_shares"], row["units"]),
+        principal_shares=row["units"] - row["own_shares"],
+    )
+
+
+def _holders(
+    title: list[Mapping[str, Any]], units: int, recipients: Mapping[str, str]
+) -> Iterator[Holder]:
+    """Read the names of the accounts: see the account map in docs/decisions/0001."""
+    for row in title:
+        kind, _, rest = row["account"].partition(":")
+        if kind not in _KINDS:
+            continue
+        last = rest.rpartition(":")[2]
+        yield Holder.model_validate(
+            {
+                "member": recipients.get(last, last) if kind == "own" else last,
+                "kind": _KINDS[kind],
+                "shares": row["shares"],
+                "share_percent": percent(row["shares"], units),
+            }
+        )
