@@ -15,11 +15,13 @@ from heliograph.errors import StackError
 COMMANDS: Final = (
     # name, module, function; in the order of `--help`
     ("demo", "heliograph.demo.command", "demo"),
+    ("prove", "heliograph.prove", "prove"),
+    ("verify", "heliograph.verify", "verify"),
     ("up", "heliograph.commands.up", "up"),
     ("doctor", "heliograph.commands.doctor", "doctor"),
     ("bootstrap", "heliograph.commands.bootstrap", "bootstrap"),
 )
-"""Every command. A new one is a module of `heliograph.commands`, or of its own folder, and a row."""
+"""Every command. A new one is a module, here or in a folder of its own, and a row."""
 
 INTERRUPTED: Final = 130
 """Exit code after ctrl-C, as shells have it."""
@@ -60,22 +62,22 @@ def version() -> str:
         return "0"
 
 
-def _tell_version(wanted: bool) -> None:  # noqa: FBT001 - as typer calls it
+def _tell_version(wanted: bool | None) -> None:  # noqa: FBT001 - as typer calls it
     if wanted:
         typer.echo(f"heliograph {version()}")
         raise typer.Exit
 
 
 def _options(
-    show_version: Annotated[  # noqa: ARG001 - its callback does the work
-        bool,
+    show_version: Annotated[
+        bool | None,
         typer.Option(
             "--version",
             callback=_tell_version,
             is_eager=True,
             help="Show the release and leave.",
         ),
-    ] = False,
+    ] = None,
 ) -> None:
     """Run Heliograph on this machine, and look after it."""
 

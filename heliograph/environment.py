@@ -33,6 +33,7 @@ SEEDS: Final = (
     ("anchor-log", new_seed),
     ("anchor-account", new_stellar_seed),
     ("first-approver", new_stellar_seed),
+    ("teller", new_seed),
 )
 """Seeds that the stack makes where the caller brings none."""
 
@@ -182,7 +183,12 @@ def _special(service: str, setting: Setting) -> dict[str, str]:
         case "gateway":
             found = {"POSTGRES_DSN": urls.postgres_reader, "PORT": str(setting.ports["gateway"])}
         case "teller" if site:
+            meters = setting.layout.sites[site]
             found = {
+                "SEED": seeds["teller"],
+                "SITE": site,
+                "GENERATION_METER": meters[0],
+                "CONSUMPTION_METER": meters[1] if len(meters) > 1 else "",
                 "MQTT_HOST": urls.mqtt_host,
                 "MQTT_PORT": str(urls.mqtt_port),
                 "MQTT_USER": device_user(site),

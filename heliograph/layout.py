@@ -76,6 +76,8 @@ class Layout:
         for name in names:
             if not is_id(name):
                 raise ValueError(f"{name!r} is no id: letters, digits, _ and -, at most 64")
+        if not all(self.sites.values()):
+            raise ValueError("sites: each has at least one meter")
         if not self.books or len(set(self.books)) != len(self.books):
             raise ValueError("books: at least one, and none twice")
         if not 1 <= self.partitions <= PARTITIONS_MAX:

@@ -7,12 +7,16 @@ from pydantic import Field, SecretStr
 from heliograph.credentials import Credentials
 from heliograph.errors import StackError
 from heliograph.layout import PARTITIONS_MAX, Layout
+from libs.events.ids import ID_PATTERN
 from libs.runtime.settings import ServiceSettings
 
 
 class BootstrapSettings(ServiceSettings):
     """What the bootstrap reads from the environment; the command's options win over it."""
 
+    deployment: str = Field(
+        "embedded", pattern=ID_PATTERN, description="Id of the installation; no stream holds it."
+    )
     credentials: SecretStr = Field(
         description="Passwords of the broker's users: JSON, as in the stack's credentials.json."
     )

@@ -64,7 +64,7 @@ class StackOptions:
     played_time: bool = False
     """Whether a player moves time on, in place of the clock."""
     gateway_port: int = GATEWAY_PORT
-    """Where the gateway should be; a free port is taken if this one is not."""
+    """Where the gateway should be; if it is taken, and for 0, a free port is used."""
     extra_env: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: _NO_EXTRA)
     """More variables, by process (`devnet` too), or by `*` for all; they win over ours."""
     on_event: Report = _silent
@@ -258,10 +258,10 @@ class Stack:
         names += [f"health-{service.name}" for service in self._services]
         wanted = options.gateway_port
         kept = {name: int(port) for name, port in state.get("ports", {}).items()}
-        if is_free(wanted):
+        if wanted and is_free(wanted):
             kept["gateway"] = wanted
         self.ports = choose_ports(["gateway", *names], kept)
-        if self.ports["gateway"] != wanted:
+        if wanted and self.ports["gateway"] != wanted:
             note = f"port {wanted} is taken, the gateway uses {self.ports['gateway']}"
             options.on_event(StackEvent(What.NOTE, "gateway", note))
         parts = [*options.infrastructure, *(service.name for service in self._services)]

@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING, Annotated, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,13 +11,14 @@ from heliograph.commands.options import DATA, DataOption, PortOption
 from heliograph.errors import StackError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
     from rich.status import Status
 
+    from heliograph.layout import Layout
     from heliograph.parts import StackEvent
     from heliograph.stack import Stack, StackOptions
-
-_NAMES: Final = ("broker", "postgres", "devnet")
 
 
 def up(
@@ -41,34 +43,33 @@ def up(
             help="Let a player move time on, beginning here, in place of the clock.",
         ),
     ] = None,
-    without: Annotated[
-        list[str] | None,
-        typer.Option(metavar="SERVICE", help="A service that shall not run; repeatable."),
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="CSV of time and power in W that the teller of the first site reports. "
+            "Without it no teller runs here.",
+        ),
     ] = None,
 ) -> None:
     """Run broker, database, devnet and all services on this machine until ctrl-C; data are kept."""
     from rich.console import Console  # noqa: PLC0415 - only when it is used
 
     from heliograph.environment import SERVICES  # noqa: PLC0415 - as above
-    from heliograph.layout import Layout  # noqa: PLC0415 - as above
     from heliograph.stack import StackOptions  # noqa: PLC0415 - as above
 
-    unknown = set(without or ()) - set(SERVICES)
-    if unknown:
-        raise StackError(f"--without {min(unknown)}: services are {', '.join(SERVICES)}.")
-    sites = dict(_site(text) for text in site or ())
-    try:
-        layout = Layout(books=(book,), sites=sites) if sites else Layout(books=(book,))
-    except ValueError as error:
-        raise StackError(f"{error}.") from error
-    console = Console()
-    reporter = _Reporter(console)
-    extra = {"oracle": {"HELIOGRAPH_ORACLE_PLAYED_FROM": played_from}} if played_from else {}
+    reporter = _Reporter(Console())
+    extra: dict[str, dict[str, str]] = {}
+    if played_from is not None:
+        extra["oracle"] = {"HELIOGRAPH_ORACLE_PLAYED_FROM": played_from}
+    if source is not None:
+        extra["teller"] = {"HELIOGRAPH_TELLER_SOURCE": str(source.absolute())}
     options = StackOptions(
         data=data,
-        services=tuple(name for name in SERVICES if name not in (without or ())),
+        services=tuple(name for name in SERVICES if name in extra or name != "teller"),
         deployment=deployment,
-        layout=layout,
+        layout=_layout(book, site or ()),
         played_time=played_from is not None,
         gateway_port=port,
         extra_env=extra,
@@ -103,6 +104,15 @@ async def _run(options: "StackOptions", reporter: "_Reporter") -> None:
         if not asked:
             raise
     reporter.note("stopped")
+
+
+def _layout(book: str, sites: "Sequence[str]") -> "Layout":
+    from heliograph.layout import DEFAULT_SITES, Layout  # noqa: PLC0415 - only when it is used
+
+    try:
+        return Layout(books=(book,), sites=dict(map(_site, sites)) or DEFAULT_SITES)
+    except ValueError as error:
+        raise StackError(f"{error}.") from error
 
 
 def _site(text: str) -> tuple[str, tuple[str, ...]]:

@@ -47,14 +47,18 @@ class Ledgers:
             {name: [json.loads(each.data) for each in rows] for name, rows in streams.items()}
         )
 
-    def named(self, name: str) -> list[dict[str, Any]]:
-        """The data of every fact of one name, over all streams."""
+    def of(self, name: str) -> list[dict[str, Any]]:
+        """Every document of one name, over all streams."""
         return [
-            fact["data"]
+            fact
             for facts in self.facts.values()
             for fact in facts
             if fact["type"].split(".")[1] == name
         ]
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        """The data of every fact of one name, over all streams."""
+        return [fact["data"] for fact in self.of(name)]
 
     def faults(self) -> list[str]:
         """What is wrong with the streams themselves: ids that repeat, numbers with gaps."""

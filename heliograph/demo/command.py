@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final
 import typer
 
 from heliograph.errors import StackError
+from heliograph.folder import choose_ports
+from libs.runtime.failures import HeliographError
 
 SEASON: Final = "data/pv/serf_east_15min_ac_power.csv"
 """The season that is replayed unless another file is named; see `data/pv/LICENSE`."""
@@ -20,7 +22,7 @@ NAMEPLATE_MARGIN = 1.25
 """A nameplate that is not stated is the highest measured power and a quarter of it."""
 
 
-def demo(
+def demo(  # noqa: PLR0913, PLR0917 - an option each
     data: Annotated[
         Path | None,
         typer.Option(
@@ -43,7 +45,8 @@ def demo(
         Path | None, typer.Option(help="Keep the data, logs, result and proof in this new folder.")
     ] = None,
     port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port of the gateway; a free one if it is taken.")
+        int,
+        typer.Option(min=0, max=65_535, help="Port of the gateway; a free one for 0 or if taken."),
     ] = 3000,
     kill: Annotated[
         int | None,
@@ -80,14 +83,14 @@ def demo(
             scene=scene,
             source=source,
             folder=folder,
-            gateway_port=port,
+            gateway_port=port or choose_ports(["gateway"], {})["gateway"],
             kill_seed=kill,
             billing_down=billing_down,
         )
         stack.enter_context(screen)
         try:
             result = asyncio.run(run_demo(options, screen))
-        except (TimeoutError, OSError) as error:
+        except (TimeoutError, OSError, HeliographError) as error:
             raise StackError(f"The play did not get on: {error}") from error
     if result.mismatches:
         raise StackError(f"Figures that do not match: {'; '.join(result.mismatches)}")

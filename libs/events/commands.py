@@ -8,7 +8,7 @@ Source: eventing contract, section 5; docs/decisions/0001.
 
 from collections.abc import Callable
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, cast
 
 from pydantic import Field, TypeAdapter, ValidationError, create_model, model_validator
 
@@ -271,20 +271,29 @@ class Pay(Body):
 
 
 @cache
+def _claims_class(body: type[Body]) -> type[Command]:
+    """The claims with the body, name and service of one command."""
+    literal: Any = Literal
+    made = create_model(
+        f"{body.command_name}Command",
+        __base__=Command,
+        command=(literal[body.command_name], ...),
+        service=(literal[body.service], ...),
+        body=(body, ...),
+    )
+    return cast("type[Command]", made)
+
+
+def command_schema(body: type[Body]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of what is signed for one command: its claims with its body."""
+    return _claims_class(body).model_json_schema()
+
+
+@cache
 def _reader() -> TypeAdapter[Any]:
     """One model per command, told apart by its name, so that one pass checks everything."""
-    literal: Any = Literal
     union: Any = Union
-    models: list[Any] = [
-        create_model(
-            f"{name}Command",
-            __base__=Command,
-            command=(literal[name], name),
-            service=(literal[body.service], body.service),
-            body=(body, ...),
-        )
-        for name, body in sorted(COMMANDS.items())
-    ]
+    models: list[Any] = [_claims_class(body) for _, body in sorted(COMMANDS.items())]
     shape: Any = Annotated[union[tuple(models)], Field(discriminator="command")]
     return TypeAdapter(shape)
 

@@ -19,7 +19,7 @@ STROOPS_PER_UNIT = 10_000_000
 WH_PER_KWH = 1_000
 """Watt-hours in a kilowatt-hour."""
 
-INSTANT_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$"
+INSTANT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
 """The one spelling of an instant: UTC, whole seconds, `Z`."""
 
 Count = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]

@@ -33,6 +33,8 @@ class Fenced(EventStoreError):
 class Rewound(EventStoreError):
     """The stream ends before a position that was seen: emptied, or an older one was restored.
 
+    A writer leaves: its state holds facts that the stream no longer has.
+
     Source:
         Contract on eventing, section 1 (restoring below a published head starts a new incarnation).
     """
@@ -83,8 +85,10 @@ class StoreFull(EventStoreError):
     """There is no room: nothing was stored.
 
     Attributes:
-        what: `"stream"` when a limit of the stream is reached, `"storage"` when the limit of the
-            server or the account is, `"disk"` when the disk itself is full.
+        stream: The stream.
+        what: `"stream"` when a limit of the stream is reached, `"storage"` when one of the server
+            or the account is, `"disk"` when the disk itself is full.
+        text: The server's words.
     """
 
     def __init__(self, stream: str, what: str, text: str) -> None:
@@ -105,10 +109,10 @@ class StoreUnavailable(EventStoreError):
 class TornAppend(StoreUnavailable):
     """A part of an append is stored and the rest is not (yet): the outcome is unknown.
 
-    nats-server 2.15.1 does this when the disk or its `max_file_store` becomes full in the middle of a
-    batch; it completes the batch when it is started again with room. Until then nobody may append
-    behind the part, so an append to such a stream is refused with this error too. A stream whose own
-    `max_bytes` is reached refuses the whole batch instead.
+    nats-server 2.15.1 does this when the disk or its `max_file_store` becomes full in the middle of
+    a batch; it completes the batch when it is started again with room. Until then nobody may append
+    behind the part, so an append to such a stream is refused with this error too. A stream whose
+    own `max_bytes` is reached refuses the whole batch instead.
 
     Attributes:
         stream: The stream.

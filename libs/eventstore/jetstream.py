@@ -32,7 +32,7 @@ from libs.eventstore.errors import (
     UnexpectedAnswer,
     WrongSubject,
 )
-from libs.eventstore.link import Link, NoAnswer, NobodyServes, Settings, _parsed
+from libs.eventstore.link import Link, NoAnswer, NobodyServes, Settings, parse_answer
 from libs.eventstore.model import (
     Frame,
     Stored,
@@ -174,7 +174,7 @@ class JetStreamStore:
             return Nobody(append.frames[0].subject)
         except NotPermitted as error:
             return Refused(str(error), error)
-        answer = _parsed(append.stream, message.data)
+        answer = parse_answer(append.stream, message.data)
         return _refusal(append, answer) if "error" in answer else _landed(append, answer)
 
     async def ask(self, stream: str, sequence: int, deadline: float) -> Stored | None:

@@ -34,12 +34,6 @@ INACTIVE_S: Final = 60
 """Seconds after which the server removes a consumer that nobody asks."""
 BATCH_OVER: Final = frozenset({"Batch Completed", "Message Size Exceeds MaxBytes"})
 """What the server says with status 409 when one request is over and the consumer goes on."""
-PULLS_PER_SESSION_MAX: Final = 2_000
-"""Requests after which a session is replaced.
-
-The server remembers every request that came from another account (0.7 KB each, measured) until its
-inbox is gone.
-"""
 STATUS_LINE: Final = b"NATS/1.0 "
 """Beginning of a block of headers that is a word of the server and not a message."""
 
@@ -167,7 +161,7 @@ class Session:
             count = PULL_COUNT if self._wanted is None else min(PULL_COUNT, self._wanted)
             if count == 0:
                 return
-            if self._pulls >= PULLS_PER_SESSION_MAX:
+            if self._pulls >= self._link.settings.session_pulls_max:
                 if self._asked == 0:
                     self._end(SessionOver("its turn is over"))
                 return
@@ -177,6 +171,8 @@ class Session:
                 "expires": PULL_EXPIRES_S * NANOSECONDS,
                 "idle_heartbeat": int(self._link.settings.heartbeat_s * NANOSECONDS),
             }
+            if self._asked == 0:  # Until now there was nobody to hear from.
+                self._heard_at = self._link.now()
             self._pulls += 1
             self._asked += count
             if self._wanted is not None:

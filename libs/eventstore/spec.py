@@ -30,8 +30,11 @@ class StreamSpec:
     replicas: int = 1
     """Servers that keep a copy: 1, 3 or 5."""
     max_bytes: int | None = None
-    """Most bytes kept, None for no limit but the disk. Every fact stream should have one: only this limit
-    refuses a batch as a whole, the server's storage limit and a full disk tear it (`TornAppend`)."""
+    """Most bytes kept, None for no limit but the disk.
+
+    Every fact stream should have one: only this limit refuses a batch as a whole, the server's
+    storage limit and a full disk tear it (`TornAppend`).
+    """
     max_msgs: int | None = None
     """Most messages kept, None for no limit."""
     max_msgs_per_subject: int | None = None

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from stellar_sdk import xdr
 
 from libs.events.anchoring import AnchorPrepared, HeadAnchored
+from libs.events.jws import parse
+from libs.events.membership import MemberRegistered
 from libs.merkle import MerkleLog, ProofError, leaf_hash, multiproof, parse_checkpoint
 from libs.proof.errors import NotProvable
 from libs.proof.model import ProofFact, ProofFile, ProofLog, ProofRound, TrustFile
@@ -162,3 +164,17 @@ def trust_file(
 def log_keys_of(deployment: str, streams: Iterable[str], public_key: bytes) -> tuple[str, ...]:
     """The verifier keys of all logs, when one key signs for all of them."""
     return tuple(vkey_of(deployment, stream, public_key) for stream in sorted(streams))
+
+
+def first_approver_of(streams: Streams) -> str:
+    """The address that signed the oldest registration: the first approver, as the streams say.
+
+    Raises:
+        NotProvable: Nobody is registered.
+    """
+    members = streams.get("MEMBERS", ())
+    archive = Archive(deployment_of(streams), {"MEMBERS": members}, {"MEMBERS": len(members)})
+    registered = archive.all(MemberRegistered)
+    if not registered:
+        raise NotProvable("nobody is registered")
+    return parse(registered[0].fact.command, "hg-command+jws").kid

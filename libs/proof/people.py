@@ -53,7 +53,7 @@ class People:
         if not self._registered:
             raise ProofFailed(STEP, "the file registers nobody")
         oldest = min(self._registered.values(), key=lambda each: each.sequence)
-        return _parsed(oldest.fact.command, "a registration").kid
+        return _parsed(STEP, oldest.fact.command, "a registration").kid
 
     def verify(self) -> None:
         """Verify every registration.
@@ -81,7 +81,12 @@ class People:
         self._used.add(member)
 
     def signed(
-        self, recorded: Recorded[Fact], text: str, body: type[Body], roles: frozenset[str]
+        self,
+        recorded: Recorded[Fact],
+        text: str,
+        body: type[Body],
+        roles: frozenset[str],
+        step: int = STEP,
     ) -> Command:
         """Verify the command from which a fact came.
 
@@ -93,48 +98,51 @@ class People:
             text: The signed command in it.
             body: What it must ask.
             roles: The roles of which the signer needs one.
+            step: The step that asks.
 
         Raises:
             ProofFailed: One of the checks failed.
         """
         what = f"{recorded.fact.fact_name} at {recorded.stream} {recorded.sequence}"
-        signed = _parsed(text, what)
+        signed = _parsed(step, text, what)
         try:
             verify_signature(signed)
             command = read_command(signed)
         except InvalidSignature as error:
-            raise ProofFailed(STEP, f"{what}: its command: {error}") from error
-        require(STEP, isinstance(command.body, body), f"{what}: its command is another one")
-        address, has = self._signer(recorded, command.member, signed.kid)
-        require(STEP, signed.kid == address, f"{what}: not signed by {command.member}'s key")
+            raise ProofFailed(step, f"{what}: its command: {error}") from error
+        require(step, isinstance(command.body, body), f"{what}: its command is another one")
+        address, has = self._signer(step, recorded, command.member, signed.kid)
+        require(step, signed.kid == address, f"{what}: not signed by {command.member}'s key")
         wanted = " or ".join(sorted(roles))
-        require(STEP, bool(roles & has), f"{what}: {command.member} is no {wanted}")
-        self._check_claims(recorded, command, what)
+        require(step, bool(roles & has), f"{what}: {command.member} is no {wanted}")
+        self._check_claims(step, recorded, command, what)
         names = type(command.body).model_fields
-        same(STEP, what, ((n, getattr(recorded.fact, n), getattr(command.body, n)) for n in names))
+        same(step, what, ((n, getattr(recorded.fact, n), getattr(command.body, n)) for n in names))
         self.commands += 1
         return command
 
-    def _signer(self, recorded: Recorded[Fact], member: str, kid: str) -> Member:
+    def _signer(self, step: int, recorded: Recorded[Fact], member: str, kid: str) -> Member:
         """Key and roles of a member as the writer of a fact knew them."""
         found = self._registered.get(member)
         self._used.add(member)
         if found is not None and self._case.knew(recorded, found):
             return found.fact.address, frozenset(found.fact.roles)
         require(
-            STEP,
+            step,
             kid == self.first_approver,
             f"{member} was not registered when {recorded.fact.fact_name} was decided, "
             "and is not the first approver",
         )
         return kid, frozenset({"approver"})
 
-    def _check_claims(self, recorded: Recorded[Fact], command: Command, what: str) -> None:
+    def _check_claims(
+        self, step: int, recorded: Recorded[Fact], command: Command, what: str
+    ) -> None:
         """Deployment, book, id and window of a command against the fact that followed from it."""
         family, part = family_of(recorded.stream)
         decided = int(recorded.envelope.time.timestamp())
         same(
-            STEP,
+            step,
             what,
             (
                 ("deployment of its command", command.deployment, self._case.file.deployment),
@@ -142,19 +150,19 @@ class People:
             ),
         )
         require(
-            STEP,
+            step,
             recorded.envelope.id.startswith(f"{command.member}.{command.id}."),
             f"{what}: its id does not name its command",
         )
         require(
-            STEP,
+            step,
             command.nbf <= decided < command.exp,
             f"{what}: it was decided outside of its command's window",
         )
 
 
-def _parsed(text: str, what: str) -> Signed:
+def _parsed(step: int, text: str, what: str) -> Signed:
     try:
         return parse(text, "hg-command+jws")
     except InvalidSignature as error:
-        raise ProofFailed(STEP, f"{what}: its command: {error}") from error
+        raise ProofFailed(step, f"{what}: its command: {error}") from error

@@ -52,7 +52,7 @@ def _check_payment(case: Case, bill: Bill, people: People, payment: Payment) -> 
     what = f"payment {fact.payment}"
     require(12, fact.command is not None, f"{what} carries no command")
     assert fact.command is not None
-    order = people.signed(payment, fact.command, Pay, PAYER)
+    order = people.signed(payment, fact.command, Pay, PAYER, 12)
     principal = sum(move.amount_stroops for move in fact.principal)
     given = principal + sum(move.amount_stroops for move in fact.returns)
     same(

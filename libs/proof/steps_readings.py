@@ -78,7 +78,12 @@ def check_reports(case: Case, bill: Bill) -> Step:
         require(8, case.knew(reading, meter), f"{what}: its meter was not enrolled yet")
         report = _report(reading.fact, meter.fact, what)
         wanted = ((n, getattr(reading.fact, n), getattr(report, n)) for n in _REPORTED)
-        same(8, what, (*wanted, ("deployment", report.deployment, case.file.deployment)))
+        around = (
+            ("deployment", report.deployment, case.file.deployment),
+            ("id", reading.envelope.id, f"{reading.fact.meter}.{reading.fact.seq}"),
+            ("time", reading.envelope.time, until_of(reading.fact)),
+        )
+        same(8, what, (*wanted, *around))
         names = {part.name for part in reading.fact.registers}
         require(8, names == {v.name for v in meter.fact.starts}, f"{what}: wrong registers")
     checked = "each report is signed by its meter's key, and the fact says what the report says"
@@ -225,7 +230,7 @@ def _check_chain(
     for fact, following in pairwise(chain):
         declared += not _joins(fact, following, gaps)
     first, last = chain[0], chain[-1]
-    if first.first_interval_at > bill.invoice.fact.period_from:
+    if first.first_interval_at > bill.invoice.fact.period_from or first.seq == 1:
         declared += _check_begin(meter, first, gaps)
     if until_of(last) < bill.invoice.fact.period_until:
         declared += _check_end(last, head, gaps)
@@ -260,7 +265,11 @@ def _joins(fact: ReadingRecorded, following: ReadingRecorded, gaps: dict[int, Me
 
 
 def _check_begin(meter: MeterEnrolled, first: ReadingRecorded, gaps: dict[int, MeterGap]) -> int:
-    """The period begins before the first reading: declared, or the meter's very first report."""
+    """A first reading that nothing precedes: a declared gap, or the meter's very first report.
+
+    Returns:
+        1 for a declared gap, else 0.
+    """
     what = f"meter {meter.meter}: the beginning of the period"
     gap = next((g for g in gaps.values() if g.last_seq == first.seq - 1), None)
     if gap is not None and gap.until_at == first.first_interval_at:
@@ -269,7 +278,7 @@ def _check_begin(meter: MeterEnrolled, first: ReadingRecorded, gaps: dict[int, M
     begun = tuple(sorted(meter.starts, key=lambda value: value.name))
     is_first = first.seq == 1 and starts_of(first) == begun
     require(9, is_first, f"{what} is missing and not declared")
-    return 1
+    return 0
 
 
 def _check_end(last: ReadingRecorded, head: MeterHead, gaps: dict[int, MeterGap]) -> int:

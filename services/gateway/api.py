@@ -19,7 +19,10 @@ from services.gateway.state import State
 
 router = APIRouter(prefix="/api", responses=responses(422, 503))
 
-IdQuery = Annotated[str | None, Query(pattern=ID_PATTERN)]
+IdQuery = Annotated[
+    str | None,
+    Query(pattern=ID_PATTERN, description="Only of this id: 1 to 64 of A-Z a-z 0-9 _ -."),
+]
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Most items on the page.")]
 Cursor = Annotated[
     str | None,

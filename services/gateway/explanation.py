@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from libs.events.quantities import WH_PER_KWH
 from libs.rules.numbers import scale
 from services.gateway.shapes import Arithmetic, InvoiceDetail, Line
-from services.gateway.units import amount, code_of, kwh
+from services.gateway.units import amount, code_of, is_zone, kwh
 
 _STATUS: Final = {
     "open": "It is open.",
@@ -60,16 +60,16 @@ def _period(invoice: InvoiceDetail) -> Iterator[str]:
         f"of {invoice.time_zone or 'UTC (the site is not known here yet)'}."
     )
     yield (
-        f"{invoice.rated_intervals} intervals were rated: generation and consumption were both "
+        f"{invoice.rated_intervals:,} intervals were rated: generation and consumption were both "
         f"known, {invoice.generated_kwh} kWh and {invoice.consumed_kwh} kWh. "
-        f"{invoice.unrated_intervals} intervals lack a meter; they are not billed."
+        f"{invoice.unrated_intervals:,} intervals lack a meter; they are not billed."
     )
 
 
 def _readings(invoice: InvoiceDetail) -> Iterator[str]:
     for used in invoice.readings:
         yield (
-            f"Meter {used.meter}: {used.count} reports, its numbers {used.first_seq} to "
+            f"Meter {used.meter}: {used.count:,} reports, its numbers {used.first_seq} to "
             f"{used.last_seq}, stand in {used.stream} at {used.ranges}."
         )
 
@@ -101,14 +101,11 @@ def _payments(invoice: InvoiceDetail) -> Iterator[str]:
     for payment in invoice.payments:
         yield (
             f"Payment {payment.payment} at {payment.stream}:{payment.sequence} cleared "
-            f"{payment.cleared} {code}; the payment moved {payment.shares_moved} shares of title."
+            f"{payment.cleared} {code}; the payment moved {payment.shares_moved:,} shares of title."
         )
     yield f"{_STATUS[invoice.status]} Cleared so far: {invoice.paid} of {invoice.total} {code}."
 
 
 def _day(moment: datetime, zone: str | None) -> str:
-    try:
-        local = moment.astimezone(ZoneInfo(zone or "UTC"))
-    except (ZoneInfoNotFoundError, ValueError):
-        local = moment
+    local = moment.astimezone(ZoneInfo(zone if zone and is_zone(zone) else "UTC"))
     return f"{local:%Y-%m-%d}"

@@ -5,6 +5,7 @@ Only the percentages round, and they never reach 0 or 100 unless they are. Pure.
 
 from datetime import UTC, datetime
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from libs.events.quantities import STROOPS_PER_UNIT, WH_PER_KWH
 from libs.rules.numbers import scale
@@ -51,6 +52,14 @@ def code_of(asset: str) -> str:
 def instant(moment: datetime) -> str:
     """Write an instant in UTC with `Z`."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def is_zone(name: str | None) -> bool:
+    """Tell whether this is the name of a time zone that is known here."""
+    try:
+        return name is not None and ZoneInfo(name).key == name
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
 
 
 def ranges(numbers: list[int]) -> str:

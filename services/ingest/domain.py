@@ -162,11 +162,14 @@ class Ingest:
         Args:
             incoming: The opened message.
             looked_back: What the stream holds of this meter's old sequences, once it was asked.
-            hold: Whether a report that would open a gap in the sequence is to come again first.
+            hold: Whether a report that would open a gap in the sequence, or that is of a meter that
+                nobody knows, is to come again first.
         """
         enrolled = self._enrolled.get(incoming.meter) if incoming.meter is not None else None
         if (stranger := _stranger(incoming, enrolled)) is not None:
-            return Verdict(Outcome.REFUSED, stranger)
+            # An enrolment may be on its way: METERS is another stream.
+            waits = hold and stranger.reason == "unknown-meter"
+            return Verdict(Outcome.NOT_YET if waits else Outcome.REFUSED, stranger)
         assert enrolled is not None
         assert incoming.meter is not None
         known = self._refused.get((incoming.meter, incoming.sha256))
@@ -251,12 +254,12 @@ class Ingest:
         expected_s = int(self._time.to.timestamp()) + self._time.cadence_s
         length_s = report.interval_s * report.interval_count
         early_s = int(report.first_interval_at.timestamp()) + length_s - expected_s
+        if early_s <= EARLY_S_MAX:
+            return None
         told = f"ends {early_s} s after {format_instant(self._time.to)} and one cadence"
         if early_s > FUTURE_S_MAX:
             raise Breached("future-time", f"first_interval_at: the last interval {told}")
-        if early_s > EARLY_S_MAX:
-            return _not_yet("time-ahead", f"first_interval_at: the last interval {told}")
-        return None
+        return _not_yet("time-ahead", f"first_interval_at: the last interval {told}")
 
     def _refuse(self, incoming: Incoming, breach: Breach) -> Verdict:
         """Refuse a report of an enrolled meter: a fact, within limits."""
@@ -292,7 +295,7 @@ def _stranger(incoming: Incoming, enrolled: _Enrolled | None) -> Breach | None:
 
 
 def _not_yet(reason: str, detail: str) -> Verdict:
-    return Verdict(Outcome.NOT_YET, Breach(reason, detail), ours=True)
+    return Verdict(Outcome.NOT_YET, Breach(reason, detail))
 
 
 def _reading(report: Report, head: MeterHead, text: str) -> Draft:

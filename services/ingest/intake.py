@@ -107,6 +107,7 @@ class Intake:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until asked to stop."""
+        self._health.set("intake", ok=False, detail="starting")
         await self._writer.recovered.wait()
         await self._puller.open()
         try:
@@ -187,8 +188,8 @@ class Intake:
             return
 
         async def judge_again() -> None:
-            past = await answer
             try:
+                past = await answer
                 decided = await self._writer.submit(lambda writer: self._judge(writer, taken, past))
             except Transient:
                 await self._again(taken.message, BUSY_DELAY_S)

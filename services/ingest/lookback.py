@@ -13,7 +13,8 @@ from typing import Final
 from libs.events.envelope import decode
 from libs.events.metering import ReadingRecorded
 from libs.events.subjects import READINGS
-from libs.eventstore import EventStore
+from libs.eventstore import EventStore, StoreUnavailable
+from libs.runtime.failures import Transient
 from services.ingest.past import Past, digest_of
 
 WAITING_MAX: Final = 1_000
@@ -62,7 +63,14 @@ class LookBack:
                 await self._wake.wait()
             meter, asked = self._waiting.popitem(last=False)
             self._count -= len(asked)
-            past = await self._read(meter, set(asked))
+            try:
+                past = await self._read(meter, set(asked))
+            except StoreUnavailable as error:
+                lost = Transient("store-unavailable", str(error))
+                for answer in asked.values():
+                    if not answer.done():
+                        answer.set_exception(lost)
+                continue
             for answer in asked.values():
                 if not answer.done():
                     answer.set_result(past)

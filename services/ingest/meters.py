@@ -50,8 +50,6 @@ class Meters:
             Refused: The signer is no approver, or a field breaks its rule; the code names it.
         """
         order.require("approver")
-        if not isinstance(order.command.body, EnrolMeter):
-            raise Refused("wrong-service", f"{order.command.command} is not for ingest")
         body = order.body(EnrolMeter)
         self._check_meter(body.meter)
         _check_role(body)

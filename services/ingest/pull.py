@@ -20,7 +20,10 @@ BEAT_AGE_S_MAX: Final = 60.0
 """Seconds that one batch may take: longer than the event store waits for an append."""
 
 PATIENCE_S: Final = 1.0
-"""Seconds between two looks at whether the request is still alive."""
+"""Seconds between two looks at whether the request is still alive, and between two signs of it."""
+
+SILENCE_S_MAX: Final = 3.0
+"""Seconds without any sign after which a request counts as lost, as with a connection."""
 
 _NANOSECONDS: Final = 1_000_000_000
 
@@ -44,7 +47,7 @@ class Puller:
         self._arrived: list[Msg] = []
         self._wake = asyncio.Event()
         self._asked = 0
-        self._asked_until = 0.0
+        self._heard_until = 0.0
 
     async def open(self) -> None:
         """Listen for what the consumer sends."""
@@ -72,30 +75,41 @@ class Puller:
     async def _ask(self) -> None:
         """Keep between one and two batches asked for or held."""
         now = asyncio.get_running_loop().time()
-        if now > self._asked_until:
-            self._asked = 0  # the requests have expired, or went down with a connection
+        if now > self._heard_until:
+            self._asked = 0
         if self._asked + len(self._arrived) >= self._batch or not self._client.is_connected:
             return
         self._asked += self._batch
-        self._asked_until = now + EXPIRES_S + PATIENCE_S
-        request = {"batch": self._batch, "expires": int(EXPIRES_S * _NANOSECONDS)}
+        self._heard_until = now + SILENCE_S_MAX
+        request = {
+            "batch": self._batch,
+            "expires": int(EXPIRES_S * _NANOSECONDS),
+            "idle_heartbeat": int(PATIENCE_S * _NANOSECONDS),
+        }
         await self._client.publish(self._next, json.dumps(request).encode(), reply=self._inbox)
 
     async def _on_message(self, message: Msg) -> None:
         status = message.headers.get("Status") if message.headers else None
-        if status is None or message.reply.startswith("$JS.ACK."):
-            self._asked = max(0, self._asked - 1)
-            self._arrived.append(message)
-            self._health.set("intake", ok=True, detail="taking reports")
-            self._wake.set()
+        self._wake.set()
+        if status is not None and not message.reply.startswith("$JS.ACK."):
+            self._on_status(status, message.headers or {})
             return
-        if status == "408" and message.headers:
-            left = message.headers.get("Nats-Pending-Messages", "0")
-            self._asked = max(0, self._asked - int(left))
-            self._health.set("intake", ok=True, detail="taking reports")
-            self._wake.set()
-        elif status != "100":
-            # No consumer, or one that is moving: the request is dead; it is made again in a second.
-            self._asked = self._batch
-            self._asked_until = asyncio.get_running_loop().time() + PATIENCE_S
-            self._health.set("intake", ok=False, detail=f"{self._consumer}: status {status}")
+        self._asked = max(0, self._asked - 1)
+        self._arrived.append(message)
+        self._alive()
+
+    def _on_status(self, status: str, headers: dict[str, str]) -> None:
+        if status in {"100", "408"}:
+            if status == "408":
+                left = int(headers.get("Nats-Pending-Messages", "0"))
+                self._asked = max(0, self._asked - left)
+            self._alive()
+            return
+        # No consumer, or one that is moving: the request is dead; it is made again in a second.
+        self._asked = self._batch
+        self._heard_until = asyncio.get_running_loop().time() + PATIENCE_S
+        self._health.set("intake", ok=False, detail=f"{self._consumer}: status {status}")
+
+    def _alive(self) -> None:
+        self._heard_until = asyncio.get_running_loop().time() + SILENCE_S_MAX
+        self._health.set("intake", ok=True, detail="taking reports")

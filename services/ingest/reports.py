@@ -14,14 +14,14 @@ Steps, in order; the first that fails names the reason:
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from libs.events.errors import InvalidSignature
 from libs.events.ids import is_id
-from libs.events.jws import SIGNED_SIZE_MAX, parse, payload_of, verify_signature
+from libs.events.jws import SIGNED_SIZE_MAX, Signed, parse, payload_of, verify_signature
 from libs.events.metering import Report
 from libs.events.quantities import INTEGER_MAX, parse_instant
 
@@ -88,30 +88,35 @@ def open_report(subject: str, data: bytes) -> Incoming:
     Returns:
         What it says, or the first step that failed. Never raises for what a stranger sent.
     """
-    incoming = Incoming(None, None, hashlib.sha256(data).hexdigest(), data)
+    sha256 = hashlib.sha256(data).hexdigest()
     tokens = subject.split(".")
-    if len(tokens) != INTAKE_TOKENS or not all(is_id(token) for token in tokens[2:]):
+    if len(tokens) != INTAKE_TOKENS or not (is_id(tokens[2]) and is_id(tokens[3])):
         fault = "topic: must be intake/<site>/<meter>, both of letters, digits, _ and -, 1 to 64"
-        return replace(incoming, breach=Breach("bad-topic", fault))
-    incoming = replace(incoming, site=tokens[2], meter=tokens[3])
+        return Incoming(None, None, sha256, data, breach=Breach("bad-topic", fault))
+    site, meter = tokens[2:]
     if len(data) > SIGNED_SIZE_MAX:
         fault = f"message: has {len(data)} bytes, more than {SIGNED_SIZE_MAX}"
-        return replace(incoming, breach=Breach("too-large", fault))
+        return Incoming(site, meter, sha256, data, breach=Breach("too-large", fault))
     try:
         signed = parse(data, "hg-report+jws")
         verify_signature(signed)
     except InvalidSignature as error:
-        return replace(incoming, breach=_jws_breach(error))
-    incoming = replace(incoming, kid=signed.kid)
+        return Incoming(site, meter, sha256, data, breach=_jws_breach(error))
+    seq, report, breach = _read(signed)
+    return Incoming(site, meter, sha256, data, signed.kid, seq, report, breach)
+
+
+def _read(signed: Signed) -> tuple[int | None, Report | None, Breach | None]:
+    """Steps 5 and 6: the sequence when it can be read, and the report or the breach."""
     try:
         payload = payload_of(signed)
     except InvalidSignature as error:
-        return replace(incoming, breach=_jws_breach(error))
-    incoming = replace(incoming, seq=_sequence(payload))
+        return None, None, _jws_breach(error)
+    seq = _sequence(payload)
     try:
-        return replace(incoming, report=Report.model_validate_json(signed.payload))
+        return seq, Report.model_validate_json(signed.payload), None
     except ValidationError as error:
-        return replace(incoming, breach=_schema_breach(payload, error))
+        return seq, None, _schema_breach(payload, error)
 
 
 def _jws_breach(error: InvalidSignature) -> Breach:

@@ -70,7 +70,7 @@ class Projection:
         settings = self._settings
         streams, deployment = settings.fact_streams(), settings.deployment
         found: list[Source] = [FactSource(stream, deployment) for stream in streams]
-        return found if self._once else [*found, RefusalSource()]
+        return [*found, RefusalSource()]
 
     async def _connect(self) -> "Connection[asyncpg.Record]":
         return await connect(self._settings)

@@ -43,8 +43,11 @@ _PASSING: Final = (
 def is_passing(error: BaseException) -> bool:
     """Tell whether trying again later may help: Postgres is away, full, being set up, failing over.
 
-    Raises nothing; a mistake of ours in SQL or rows is not among them.
+    A mistake of ours in SQL or rows is not among them. When Postgres dies within a transaction,
+    asyncpg may fail a second time over the rollback; then the first error decides.
     """
+    if isinstance(error, asyncpg.InternalClientError) and error.__context__ is not None:
+        return is_passing(error.__context__)
     return isinstance(error, _PASSING) or classify(error) is FailureClass.TRANSIENT
 
 

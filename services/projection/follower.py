@@ -89,6 +89,9 @@ class Follower:
             except Exception as error:
                 if not self._may_pass(error):
                     raise
+                if until_end and not is_passing(error):
+                    _log.warning("view-left-out", stream=self.stream, reason=repr(error))
+                    return
                 attempt = 1 if self._moved else attempt + 1
                 self._say(ok=not self._source.is_of_facts, detail=f"waiting: {error}"[:200])
                 self._health.count("projection-retries")

@@ -19,6 +19,9 @@ from services.teller.domain import Built
 FILE_NAME: Final = "outbox.sqlite3"
 """The file in the data folder."""
 
+LOCK_S: Final = 1.0
+"""Seconds to wait for another Teller that lets go of the file."""
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS identity (
   only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -104,13 +107,14 @@ class Outbox:
             identity: What must never change under stored reports, such as site and key.
 
         Raises:
-            OutboxRefused: It is another Teller's, or damaged.
+            OutboxRefused: It is another Teller's, in use, or damaged.
         """
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE_NAME
         text = json.dumps(identity, sort_keys=True)
         try:
-            database = sqlite3.connect(path, isolation_level=None)
+            database = sqlite3.connect(path, timeout=LOCK_S, isolation_level=None)
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
             database.executescript(_SCHEMA)

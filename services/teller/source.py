@@ -34,7 +34,7 @@ COLUMNS: Final = 2
 OTHER_STEPS_MAX: Final = 6
 """Equal distances in a row, other than the step, from which on the step counts as changed."""
 
-_NUMBER: Final = re.compile(r"[+-]?(\d{1,12})(?:\.(\d{0,12}))?")
+_NUMBER: Final = re.compile(r"[+-]?([0-9]{1,12})(?:\.([0-9]{0,12}))?")
 
 
 class SourceRefused(Exception):

@@ -133,7 +133,7 @@ class World:
 
     async def until(self, fact_id: str, within_s: float = 10.0) -> None:
         async with asyncio.timeout(within_s):
-            while fact_id not in await self.names():
+            while fact_id not in await self.names():  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.01)
 
     @contextlib.asynccontextmanager

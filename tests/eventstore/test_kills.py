@@ -6,6 +6,7 @@ The stream is synced on every write (`sync_interval: always`), as in production.
 import asyncio
 import random
 import secrets
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ class Tail:
 
 async def kill_and_compare(server: NatsServer, kills: int, seed: int) -> None:
     chance = random.Random(seed)
-    settings = {"deadline_s": 60.0, "reconnect_pause_s": 0.02, "heartbeat_s": 0.5}
+    settings: dict[str, Any] = {"deadline_s": 60.0, "reconnect_pause_s": 0.02, "heartbeat_s": 0.5}
     store = await JetStreamStore.connect(server.url, **settings)
     reader = await JetStreamStore.connect(server.url, **settings)
     await declare(store.client, SPEC)
@@ -74,7 +75,7 @@ async def kill_and_compare(server: NatsServer, kills: int, seed: int) -> None:
     read = [item.data async for batch in reader.read(S, until=end) for item in batch]
     assert read == writer.acknowledged
     async with asyncio.timeout(30):
-        while len(tail.seen) < end:
+        while len(tail.seen) < end:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
     assert tail.seen == writer.acknowledged
     tailing.cancel()
@@ -91,5 +92,5 @@ async def test_five_kills_lose_and_double_nothing(own_server: NatsServer) -> Non
 @pytest.mark.timeout(900)
 async def test_a_hundred_kills_lose_and_double_nothing(own_server: NatsServer) -> None:
     seed = secrets.randbelow(10**9)
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201 - to repeat a failure
     await kill_and_compare(own_server, kills=100, seed=seed)

@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 from nats.aio.client import Client
 
@@ -16,7 +18,7 @@ SPEC = StreamSpec(name="S", subjects=("s.>",))
 
 
 def test_the_overridden_parts_have_the_known_form() -> None:
-    wanted = {
+    wanted: dict[Callable[..., Any], list[str]] = {
         Client._send_command: ["self", "cmd", "priority"],
         Client._flush_pending: ["self", "force_flush"],
         Client._process_msg: ["self", "sid", "subject", "reply", "data", "headers"],
@@ -37,7 +39,7 @@ async def test_a_block_is_written_at_once_and_in_order(own_server: NatsServer) -
 
     def spy(payload: list[bytes]) -> None:
         written.extend(payload)
-        original(payload)  # type: ignore[no-untyped-call]
+        original(payload)
 
     transport.writelines = spy  # type: ignore[method-assign]
     block = b"".join(b"PUB s.a 100\r\n" + b"x" * 100 + b"\r\n" for _ in range(5000))
@@ -98,7 +100,7 @@ async def test_an_append_that_waits_in_the_buffer_of_a_lost_connection_is_no_sec
             append = Append("S", frames, await store.end("S"), f"append-{number}")
             proxy.refuse()
             proxy.cut()
-            while not link.client.is_reconnecting:
+            while not link.client.is_reconnecting:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.001)
             await link.client.write_at_once(encode_append(append, 1, "nowhere"))
             await proxy.accept()

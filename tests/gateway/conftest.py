@@ -1,5 +1,6 @@
 """A told world behind a gateway: projected once per run, asked by every test."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -13,14 +14,15 @@ from services.gateway.database import Views
 from services.gateway.settings import GatewaySettings
 from services.gateway.state import State
 from services.projection.settings import ProjectionSettings
-from tests.projection.pg import Postgres
+from tests.projection.pg import Server
 from tests.projection.running import run_once
 from tests.projection.world import DEPLOYMENT, World, specs, tell
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    server = Postgres()
+def postgres() -> Iterator[Server]:
+    server = Server()
+    asyncio.run(server.start())
     yield server
     server.close()
 
@@ -48,14 +50,14 @@ _TOLD: dict[int, str] = {}
 
 
 @pytest.fixture
-async def told(postgres: Postgres) -> str:
+async def told(postgres: Server) -> str:
     """DSN of a database that holds the told world; nobody changes it."""
     if postgres.port not in _TOLD:
         dsn = await postgres.new_database()
         store = memory()
         await tell(World(store))
         await project(dsn, store)
-        _TOLD[postgres.port] = dsn
+        _TOLD[postgres.port] = postgres.reader(dsn)
     return _TOLD[postgres.port]
 
 

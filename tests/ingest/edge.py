@@ -8,7 +8,7 @@ import base64
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -175,10 +175,7 @@ class Edge:
             supervise(self.ingest_settings(), build, clock, health, stop)
         )
         try:
-            while not running.done() and not (
-                health.is_ready() and "intake" in health.status()["beat_age_s"]
-            ):
-                await asyncio.sleep(0.02)
+            await eventually(lambda: running.done() or _takes_reports(health))
             yield health
         finally:
             stop.set()
@@ -217,6 +214,17 @@ def enrolment(meter: str, role: MeterRole = "generation", **more: Any) -> EnrolM
         ),
     }
     return EnrolMeter.model_validate(values | more)
+
+
+async def eventually(check: Callable[[], bool]) -> None:
+    """Wait until something is so, ten seconds at most."""
+    async with asyncio.timeout(10):
+        while not check():  # noqa: ASYNC110 - there is nothing to be woken by
+            await asyncio.sleep(0.02)
+
+
+def _takes_reports(health: Health) -> bool:
+    return health.is_ready() and "intake" in health.status()["beat_age_s"]
 
 
 def _wait_for(port: int) -> None:

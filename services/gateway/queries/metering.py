@@ -15,7 +15,7 @@ from services.gateway.shapes import (
     Refusal,
     Register,
 )
-from services.gateway.units import kwh
+from services.gateway.units import is_zone, kwh
 
 RATING_S: Final = 900
 """Default rating interval, in seconds. Source: domain rules, section 3."""
@@ -178,23 +178,24 @@ async def energy(connection: Connection, *, system: str | None, days: int) -> En
     """
     if system is None:
         system = await connection.fetchval("SELECT min(system) FROM meter")
-    zone = await connection.fetchval(
+    told = await connection.fetchval(
         "SELECT time_zone FROM system WHERE system = $1 ORDER BY sequence DESC LIMIT 1", system
     )
+    zone = told if is_zone(told) else "UTC"
     found = await connection.fetchrow(_NEWEST, system)
     rating_s = max(RATING_S, found["interval_s"])
     rows = []
     if found["until_at"] is not None:
         begin = await connection.fetchval(
-            "SELECT (date_trunc('day', $1::timestamptz AT TIME ZONE $2::text) AT TIME ZONE $2::text)",
+            "SELECT date_trunc('day', $1::timestamptz, $2)",
             found["until_at"] - timedelta(days=days, seconds=-1),
-            zone or "UTC",
+            zone,
         )
-        rows = await connection.fetch(_DAYS, system, begin, zone or "UTC", rating_s)
+        rows = await connection.fetch(_DAYS, system, begin, zone, rating_s)
     return Energy(
         system=system,
-        time_zone=zone or "UTC",
-        state="known" if zone else "pending",
+        time_zone=zone,
+        state="known" if zone == told else "pending",
         rating_s=rating_s,
         days=[_day(row) for row in rows[-days:]],
     )

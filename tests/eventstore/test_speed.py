@@ -1,0 +1,115 @@
+"""Appending and reading reach nine tenths of what nats-py can do when used without any care.
+
+The yardstick writes ready frames and counts what comes back through a subscription's callback; it
+checks nothing.
+"""
+
+import asyncio
+import json
+import secrets
+import time
+
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from libs.eventstore import Frame, JetStreamStore, StreamSpec, declare
+from tests.servers import NatsServer
+
+S = "S"
+BATCHES = 30
+BODY = b"x" * 500
+
+
+async def append_carelessly(client: Client, expected: int) -> int:
+    inbox, got = client.new_inbox(), asyncio.get_running_loop().create_future()
+
+    async def on_answer(message: Msg) -> None:
+        got.set_result(json.loads(message.data))
+
+    subscription = await client.subscribe(inbox, cb=on_answer)
+    name, frames = secrets.token_hex(8), []
+    for number in range(1, 1001):
+        head = f"NATS/1.0\r\nNats-Batch-Id:{name}\r\nNats-Batch-Sequence:{number}\r\n"
+        head += f"Heliograph-Append:{name}\r\n"
+        if number == 1:
+            head += f"Nats-Expected-Last-Sequence:{expected}\r\n"
+        if number == 1000:
+            head += "Nats-Batch-Commit:1\r\n"
+        reply = inbox if number == 1000 else ""
+        size = len(head) + 2
+        frames.append(f"HPUB s.a {reply} {size} {size + len(BODY)}\r\n{head}\r\n".encode())
+        frames.append(BODY + b"\r\n")
+    await client._send_command(b"".join(frames))
+    await client._flush_pending()
+    answer = await asyncio.wait_for(got, 10)
+    await subscription.unsubscribe()
+    last: int = answer["seq"]
+    return last
+
+
+async def read_carelessly(client: Client, count: int) -> None:
+    name, inbox, done, got = secrets.token_hex(4), client.new_inbox(), asyncio.Event(), 0
+    config = {
+        "name": name,
+        "deliver_policy": "all",
+        "ack_policy": "none",
+        "mem_storage": True,
+        "inactive_threshold": 60_000_000_000,
+    }
+    request = json.dumps({"stream_name": S, "config": config}).encode()
+    await client.request(f"$JS.API.CONSUMER.CREATE.{S}.{name}", request, timeout=5)
+    more = f"$JS.API.CONSUMER.MSG.NEXT.{S}.{name}"
+    pull = b'{"batch":1000,"expires":5000000000}'
+
+    async def on_message(message: Msg) -> None:
+        nonlocal got
+        if message.headers and "Status" in message.headers:
+            return
+        got += 1
+        if got % 1000 == 0:
+            await client.publish(more, pull, reply=inbox)
+        if got == count:
+            done.set()
+
+    subscription = await client.subscribe(inbox, cb=on_message)
+    for _ in range(3):
+        await client.publish(more, pull, reply=inbox)
+    await asyncio.wait_for(done.wait(), 60)
+    await subscription.unsubscribe()
+
+
+@pytest.mark.long
+async def test_speed_is_nine_tenths_of_careless_use(own_server: NatsServer) -> None:
+    store = await JetStreamStore.connect(own_server.url)
+    await declare(store.client, StreamSpec(name=S, subjects=("s.>",)))
+    frames = [Frame("s.a", BODY)] * 1000
+    best = dict.fromkeys(("append", "append raw", "read", "read raw"), 0.0)
+    end = 0
+
+    def note(what: str, count: int, began: float) -> None:
+        best[what] = max(best[what], count / (time.perf_counter() - began))
+
+    for _ in range(3):
+        began = time.perf_counter()
+        for _ in range(BATCHES):
+            end = await store.append(S, frames, expected=end)
+        note("append", BATCHES * 1000, began)
+        began = time.perf_counter()
+        for _ in range(BATCHES):
+            end = await append_carelessly(store.client, end)
+        note("append raw", BATCHES * 1000, began)
+    for _ in range(3):
+        began, got = time.perf_counter(), 0
+        async for batch in store.read(S, until=end):
+            got += len(batch)
+        assert got == end
+        note("read", end, began)
+        began = time.perf_counter()
+        await read_carelessly(store.client, end)
+        note("read raw", end, began)
+    for what, rate in best.items():
+        print(f"{what}: {rate:,.0f}/s")  # noqa: T201 - the figures are the point
+    assert best["append"] >= 0.9 * best["append raw"]
+    assert best["read"] >= 0.9 * best["read raw"]
+    await store.close()

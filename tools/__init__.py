@@ -1,0 +1,1 @@
+"""Generators: schemas, the catalogue of facts, golden files, vectors of signed messages."""
