@@ -7,6 +7,7 @@ on purpose: a `*`, `>`, `.` or `/` in an id would change what a subject means.
 import base64
 import binascii
 import re
+from functools import lru_cache
 from typing import Annotated
 
 from nacl.bindings import crypto_core_ed25519_is_valid_point
@@ -14,6 +15,9 @@ from pydantic import AfterValidator, StringConstraints
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 """What every id in a subject matches (eventing contract, section 1)."""
+
+ADDRESSES_REMEMBERED = 65_536
+"""Addresses whose key is remembered: checking a point costs as much as verifying a signature."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ADDRESS_VERSION = 6 << 3  # SEP-23: account ids start with `G`
@@ -35,6 +39,7 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+@lru_cache(maxsize=ADDRESSES_REMEMBERED)
 def public_key_of(address: str) -> bytes:
     """Decode a Stellar address to the Ed25519 public key that it spells.
 

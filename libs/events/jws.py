@@ -19,6 +19,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import nacl.bindings
@@ -29,6 +30,9 @@ from libs.events.ids import address_of, public_key_of
 
 SIGNED_SIZE_MAX = 65_536
 """Largest signed message in bytes."""
+
+KEYS_REMEMBERED = 65_536
+"""Headers that are remembered, one per key and type of message."""
 
 MessageType = Literal["hg-report+jws", "hg-command+jws", "hg-login+jws"]
 """What a signed message is for; a message of one type never passes for another."""
@@ -91,8 +95,18 @@ def parse(text: str | bytes, message_type: MessageType) -> Signed:
     parts = compact.split(".")
     if len(parts) != 3:  # noqa: PLR2004
         raise InvalidSignature("a compact JWS has three parts", rule="compact-jws")
-    head, payload, signature = (_from_base64url(part) for part in parts)
-    header = _json_object(head, "header")
+    kid = _kid_of(parts[0], message_type)
+    payload, signature = _from_base64url(parts[1]), _from_base64url(parts[2])
+    if len(signature) != nacl.bindings.crypto_sign_BYTES:
+        raise InvalidSignature("an Ed25519 signature has 64 bytes", rule="signature")
+    signing_input = compact.rpartition(".")[0].encode("ascii")
+    return Signed(kid, payload, signing_input, signature)
+
+
+@lru_cache(maxsize=KEYS_REMEMBERED)
+def _kid_of(head: str, message_type: MessageType) -> str:
+    """Read the header: steps 2 to 4. One key always has the same header, so it is read once."""
+    header = _json_object(_from_base64url(head), "header")
     if set(header) != _HEADER_MEMBERS:
         raise InvalidSignature("the header has exactly alg, kid and typ", rule="header-members")
     if header["alg"] != "EdDSA":
@@ -102,10 +116,7 @@ def parse(text: str | bytes, message_type: MessageType) -> Signed:
     kid = header["kid"]
     if not isinstance(kid, str):
         raise InvalidSignature("kid must be a Stellar address", rule="kid")
-    if len(signature) != nacl.bindings.crypto_sign_BYTES:
-        raise InvalidSignature("an Ed25519 signature has 64 bytes", rule="signature")
-    signing_input = compact.rpartition(".")[0].encode("ascii")
-    return Signed(kid, payload, signing_input, signature)
+    return kid
 
 
 def verify(signed: Signed) -> dict[str, Any]:

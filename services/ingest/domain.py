@@ -101,7 +101,7 @@ class Ingest:
             deployment: Reports for another installation are refused.
             stream: The own stream, `READINGS_<p>`.
         """
-        self._deployment, self._stream = deployment, stream
+        self._deployment = deployment
         self._enrolled: dict[str, _Enrolled] = {}
         self._time: TimeAdvanced | None = None
         self._keeper = Timekeeper(stream, ())
@@ -115,18 +115,19 @@ class Ingest:
 
     def evolve(self, recorded: Recorded[Fact]) -> None:
         """Fold a fact of READINGS, METERS or PRICES."""
-        self._keeper.evolve(recorded)
         match recorded.fact:
             case ReadingRecorded() as fact:
                 self._heads[fact.meter] = fact.head
                 self.past.keep(fact.meter, fact.seq, digest_of(fact.report), recorded.position)
             case ReadingRefused() as fact:
                 self._remember_refusal(fact)
-            case TimeReached() if recorded.stream == self._stream:
+            case TimeReached():
+                self._keeper.evolve(recorded)
                 self._refusals.clear()
             case MeterEnrolled() as fact:
                 self._enrolled[fact.meter] = _Enrolled(fact, recorded.envelope.time)
             case TimeAdvanced() as fact:
+                self._keeper.evolve(recorded)
                 self._time = fact
             case _:
                 pass

@@ -24,10 +24,13 @@ CLOSE_TIMEOUT_S: Final = 2.0
 Connection = asyncpg.Connection
 """A connection to Postgres."""
 
+# InternalClientError ("another operation is in progress") means two tasks on one connection, which we
+# never have, or a connection that the dying server ended with an error of its own: then it passes.
 _PASSING: Final = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
@@ -43,11 +46,8 @@ _PASSING: Final = (
 def is_passing(error: BaseException) -> bool:
     """Tell whether trying again later may help: Postgres is away, full, being set up, failing over.
 
-    A mistake of ours in SQL or rows is not among them. When Postgres dies within a transaction,
-    asyncpg may fail a second time over the rollback; then the first error decides.
+    A mistake of ours in SQL or rows is not among them.
     """
-    if isinstance(error, asyncpg.InternalClientError) and error.__context__ is not None:
-        return is_passing(error.__context__)
     return isinstance(error, _PASSING) or classify(error) is FailureClass.TRANSIENT
 
 

@@ -163,7 +163,7 @@ def chains(draw: st.DrawFn) -> Chain:
     return Chain(reports, order)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(chains())
 def test_any_order_accepts_each_report_once_and_ends_at_the_same_head(chain: Chain) -> None:
     in_order, shuffled = Site(), Site()
@@ -178,7 +178,7 @@ def test_any_order_accepts_each_report_once_and_ends_at_the_same_head(chain: Cha
     assert shuffled.restarted().head == in_order.head
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(chains(), st.data())
 def test_accepted_energy_and_open_gaps_make_up_the_registers(
     chain: Chain, data: st.DataObject

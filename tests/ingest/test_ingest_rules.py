@@ -338,7 +338,7 @@ INSTANTS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(sorted(payload(1, 0, 1))), ANYTHING | NUMBERS | INSTANTS, max_size=3
@@ -353,7 +353,7 @@ def test_no_payload_breaks_the_rules(changes: dict[str, Any], old: bool) -> None
     assert (verdict.breach is None) == accepted(verdict)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300), st.text(max_size=40))
 def test_no_noise_breaks_the_rules(noise: bytes, topic: str) -> None:
     site = Site()

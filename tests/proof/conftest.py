@@ -4,11 +4,17 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from nacl.signing import SigningKey
 
 from libs.eventstore import Stored
+from libs.proof.build import build_proof, first_approver_of, log_keys_of, trust_file
+from libs.proof.model import TrustFile
 from tests import devnet_process
-from tests.devnet_process import DevnetProcess
-from tests.proof.play import playing, to_the_end_of_august
+from tests.anchor.world import ACCOUNT, LOG_SEED
+from tests.devnet_process import PASSPHRASE, DevnetProcess
+from tests.proof.play import playing, to_the_end_of_august, with_troubles
+
+Season = dict[str, list[Stored]]
 
 
 @pytest.fixture(scope="session")
@@ -19,12 +25,47 @@ def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevnetProcess]:
 
 
 @pytest.fixture(scope="session")
-def season(devnet: DevnetProcess) -> dict[str, list[Stored]]:
+def season(devnet: DevnetProcess) -> Season:
     """Every stream of five weeks with two paid invoices."""
 
-    async def play_it() -> dict[str, list[Stored]]:
+    async def play_it() -> Season:
         async with playing(devnet.url) as play:
             await to_the_end_of_august(play)
             return await play.streams()
 
     return asyncio.run(play_it())
+
+
+@pytest.fixture(scope="session")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Season]:
+    """Two holdings, two prices, lost, late and refused reports, finer intervals."""
+    running = devnet_process.start(tmp_path_factory.mktemp("devnet"), played=True)
+
+    async def play_it() -> Season:
+        async with playing(running.url) as play:
+            await with_troubles(play)
+            return await play.streams()
+
+    yield asyncio.run(play_it())
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def proof(season: Season) -> bytes:
+    return build_proof(season, "home-2016-07").to_bytes()
+
+
+@pytest.fixture(scope="session")
+def trusted(season: Season) -> TrustFile:
+    return trust_file(
+        deployment="demo",
+        network=PASSPHRASE,
+        anchor_accounts=[ACCOUNT.public_key],
+        log_keys=log_keys_of("demo", season, bytes(SigningKey(LOG_SEED).verify_key)),
+        first_approver=first_approver_of(season),
+    )
+
+
+@pytest.fixture(scope="session")
+def trust(trusted: TrustFile) -> bytes:
+    return trusted.to_bytes()

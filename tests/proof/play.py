@@ -433,3 +433,40 @@ async def to_the_end_of_august(play: Play) -> None:
             await play.ask("household", Pay(agreement="home", amount_stroops=5 * USD))
         if day in {7, 37}:
             await play.ask("household", Pay(agreement="home", amount_stroops=100 * USD))
+
+
+async def with_troubles(play: Play) -> None:
+    """What goes wrong in a real season: reports lost, late, sent twice with other bytes."""
+    units = 4_000 * USD
+    await set_up(play, holdings={"household": units * 3 // 4, "neighbour": units // 4})
+    meters = tellers(("household", "neighbour"))
+    meters["neighbour-1"].interval_s, meters["neighbour-1"].per_report = 300, 36
+    late: list[str] = []
+    for day in range(1, 7):
+        to = START + timedelta(days=day)
+        for name, teller in meters.items():
+            texts = teller.reports(to)
+            if day == 1 and name == "household-1":
+                texts = texts[1:]  # the very first report never comes
+            if day == 2 and name == "pv-1":
+                del texts[1]  # lost for ever
+            if day == 2 and name == "neighbour-1":
+                late = [texts.pop(3)]
+            outcomes = await play.deliver(texts)
+            assert set(outcomes) == {"ACCEPTED"}, outcomes
+        if day == 3:
+            assert await play.deliver(late) == ["ACCEPTED"]
+            forged = meters["pv-1"].key.sign(
+                "hg-report+jws", _payload(late[0]).replace(b'"neighbour-1"', b'"pv-1"')
+            )
+            assert (await play.deliver([forged]))[0].startswith("REFUSED")
+            tariff = PublishTariff(
+                tariff="fixed",
+                asset="USD",
+                price_stroops_per_kwh=USD // 4,
+                effective_from=START + timedelta(days=3),
+            )
+            await play.ask("approver", tariff, "main")
+            later = tariff.model_copy(update={"effective_from": START + timedelta(days=20)})
+            await play.ask("approver", later, "main")
+        await play.advance(to)

@@ -197,7 +197,7 @@ async def test_a_kill_between_build_and_receipt_changes_no_byte(edge: Edge, sour
         assert len(before) == 8
         async with edge.ingest():
             await enrol(edge)
-            for hour in range(24, 24 * DAYS, 11):
+            for hour in range(24, 24 * DAYS, 14):
                 await process.start()
                 play = asyncio.ensure_future(process.play(START + timedelta(hours=hour)))
                 await asyncio.sleep(0.01 * (hour % 4))

@@ -1,0 +1,463 @@
+"""Who may do what at the broker: every forbidden write and request fails, for every user.
+
+Each attack is made for real against the installation's own configuration, on every stream; then
+the bootstrap's users look into the vaults. A last part shows that the same requests would do harm
+if they arrived, so that their failing means something.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+
+import nats
+import nats.errors
+import pytest
+from nats.aio.msg import Msg
+
+from heliograph.broker import (
+    BOOTSTRAP_EDGE,
+    GATEWAY,
+    INGEST_EDGE,
+    OPERATOR,
+    READ_REQUESTS,
+    users,
+)
+from heliograph.layout import (
+    COMMANDED,
+    INTAKE,
+    READ_EVERYTHING,
+    WRITERS_AND_READERS,
+    device_user,
+    fact_vaults,
+)
+from libs.eventstore import Frame, JetStreamStore, NotPermitted
+from tests.embedded.town import LAYOUT, VAULTS, BrokerProcess, Town, differing, subject_in
+
+EVERYBODY = (*WRITERS_AND_READERS, GATEWAY, INGEST_EDGE)
+"""Every user that a program of ours has, but for the bootstrap."""
+
+MANAGING = (
+    "STREAM.CREATE.{s}",
+    "STREAM.UPDATE.{s}",
+    "STREAM.DELETE.{s}",
+    "STREAM.PURGE.{s}",
+    "STREAM.MSG.DELETE.{s}",
+    "STREAM.SNAPSHOT.{s}",
+    "STREAM.RESTORE.{s}",
+    "STREAM.LEADER.STEPDOWN.{s}",
+    "STREAM.PEER.REMOVE.{s}",
+    "CONSUMER.CREATE.{s}",
+    "CONSUMER.DURABLE.CREATE.{s}.evil",
+    "CONSUMER.LIST.{s}",
+    "CONSUMER.NAMES.{s}",
+    "CONSUMER.INFO.{s}.evil",
+    "CONSUMER.PAUSE.{s}.evil",
+    "CONSUMER.UNPIN.{s}.evil",
+    "CONSUMER.LEADER.STEPDOWN.{s}.evil",
+    "DIRECT.GET.{s}.>",
+)
+"""Requests about a stream that nobody but the bootstrap may make."""
+
+ABOUT_ALL = ("INFO", "STREAM.NAMES", "STREAM.LIST", "ACCOUNT.PURGE.{a}", "META.LEADER.STEPDOWN")
+"""Requests about an account."""
+
+BODIES = {
+    "STREAM.CREATE": lambda s: {"name": s, "subjects": ["evil.>"]},
+    "STREAM.UPDATE": lambda s: {"name": s, "subjects": ["evil.>"], "max_msgs": 1},
+    "STREAM.MSG.DELETE": lambda _: {"seq": 1},
+    "STREAM.MSG.GET": lambda _: {"seq": 1},
+    "STREAM.SNAPSHOT": lambda _: {"deliver_subject": "evil"},
+    "STREAM.RESTORE": lambda s: {"config": {"name": s}, "state": {}},
+    "DIRECT.GET": lambda _: {"seq": 1},
+    "CONSUMER.CREATE": lambda s: {"stream_name": s, "config": {"ack_policy": "none"}},
+    "CONSUMER.DURABLE.CREATE": lambda s: {
+        "stream_name": s,
+        "config": {"durable_name": "evil", "ack_policy": "none"},
+    },
+    "CONSUMER.MSG.NEXT": lambda _: {"batch": 10, "no_wait": True},
+}
+
+
+def request(name: str, stream: str, prefix: str = "$JS.API") -> tuple[str, bytes]:
+    """A well-formed request about a stream."""
+    subject = name.format(s=stream, stream=stream, a="VAULT_MEMBERS").replace(">", "evil")
+    starts = [start for start in BODIES if name.startswith(start)]
+    body = json.dumps(BODIES[max(starts, key=len)](stream)).encode() if starts else b""
+    return f"{prefix}.{subject}", body
+
+
+def writes(user: str) -> set[str]:
+    return {stream for stream, vault in VAULTS.items() if vault.writer == user}
+
+
+def reads(user: str) -> set[str]:
+    return {stream for stream, vault in VAULTS.items() if user in vault.readers}
+
+
+def forbidden_requests(user: str) -> Iterator[tuple[str, bytes]]:
+    for stream in (*VAULTS, INTAKE):
+        for prefix in ("$JS.API", "FACTS.API"):
+            yield from (request(name, stream, prefix) for name in (*MANAGING, *ABOUT_ALL))
+        for name, _ in READ_REQUESTS:
+            if stream not in reads(user):
+                yield request(name, stream, "FACTS.API")
+            if user != INGEST_EDGE or name == "CONSUMER.CREATE.{stream}.>":
+                yield request(name, stream)
+
+
+def test_the_table_of_readers_is_the_contract() -> None:
+    """Written out by hand once, so that a slip in the derivation shows."""
+    by_writer = {
+        "ingest": {"READINGS_0", "READINGS_1", "METERS_0", "METERS_1", "REFUSALS"},
+        "oracle": {"PRICES"},
+        "ledger": {"MEMBERS", "LEDGER_pilot", "LEDGER_second"},
+        "billing": {"BILLING_pilot", "BILLING_second"},
+        "anchor": {"ANCHORS"},
+        "projection": set(),
+        "auditor": set(),
+    }
+    assert {user: writes(user) for user in WRITERS_AND_READERS} == by_writer
+    facts = {vault.stream for vault in fact_vaults(LAYOUT)}
+    readings, meters = {"READINGS_0", "READINGS_1"}, {"METERS_0", "METERS_1"}
+    ledger, billing = by_writer["ledger"] - {"MEMBERS"}, by_writer["billing"]
+    assert {user: reads(user) for user in WRITERS_AND_READERS} == {
+        "ingest": readings | meters | {"MEMBERS", "PRICES"},
+        "oracle": readings | {"MEMBERS", "PRICES", "ANCHORS"} | ledger | billing,
+        "ledger": readings | meters | {"MEMBERS", "PRICES"} | ledger | billing,
+        "billing": readings | meters | {"MEMBERS", "PRICES"} | ledger | billing,
+        "anchor": facts,
+        "projection": facts | {"REFUSALS"},
+        "auditor": facts | {"REFUSALS"},
+    }
+
+
+@pytest.mark.parametrize("user", EVERYBODY)
+async def test_nobody_appends_to_a_stream_of_another(town: Town, user: str) -> None:
+    before = await town.census()
+    client = await town.enter(user)
+    for stream in VAULTS.keys() - writes(user):
+        await client.publish(subject_in(VAULTS[stream]), b"{}")
+        await client.publish(f"VAULT_{stream}.{subject_in(VAULTS[stream])}", b"{}")
+    if user != INGEST_EDGE:
+        await client.publish("intake.rooftop.pv-1", b"{}")
+    await town.settle()
+    assert not differing(before, await town.census())
+
+
+@pytest.mark.parametrize("user", EVERYBODY)
+async def test_no_forbidden_request_is_answered(town: Town, user: str) -> None:
+    before = await town.census()
+    answers = await town.answered(user, forbidden_requests(user))
+    assert not answers
+    assert not differing(before, await town.census())
+
+
+@pytest.mark.parametrize("user", WRITERS_AND_READERS)
+async def test_every_granted_request_is_answered(town: Town, user: str) -> None:
+    made = [
+        request(f"CONSUMER.CREATE.{stream}.granted", stream, "FACTS.API") for stream in reads(user)
+    ]
+    for subject, body in made:
+        config = json.loads(body)
+        config["config"] |= {"name": "granted", "mem_storage": True}
+        answer = await town.ask(user, subject, config)
+        assert answer["num_pending"] >= 1, answer
+    asked = [
+        request(name.replace(">", "granted"), stream, "FACTS.API")
+        for name, _ in READ_REQUESTS
+        for stream in reads(user)
+        if not name.startswith(("CONSUMER.CREATE", "CONSUMER.DELETE"))
+    ]
+    answers = await town.answered(user, asked)
+    assert answers.keys() == {subject for subject, _ in asked}
+    assert all(b"error" not in answer for answer in answers.values())
+    for stream in reads(user):
+        answer = await town.ask(user, f"FACTS.API.CONSUMER.DELETE.{stream}.granted")
+        assert answer["success"], answer
+
+
+@pytest.mark.parametrize("user", [user for user in WRITERS_AND_READERS if writes(user)])
+async def test_a_writer_appends_in_atomic_batches_and_reads_them(
+    town: Town, broker: BrokerProcess, user: str
+) -> None:
+    store = await JetStreamStore.connect(
+        broker.url, user, broker.passwords[user], api_prefix="FACTS.API"
+    )
+    for stream in writes(user) - {"REFUSALS"}:
+        end = await store.end(stream)
+        subject = subject_in(VAULTS[stream], "batch", "Batch")
+        assert await store.append(stream, [Frame(subject, b"1")] * 3, expected=end) == end + 3
+        seen = [
+            item async for batch in store.read(stream, after=end, until=end + 3) for item in batch
+        ]
+        assert [item.subject for item in seen] == [subject] * 3
+    await store.close()
+
+
+async def test_the_auditor_reads_every_fact_stream_and_appends_to_none(
+    broker: BrokerProcess,
+) -> None:
+    store = await JetStreamStore.connect(
+        broker.url, "auditor", broker.passwords["auditor"], api_prefix="FACTS.API"
+    )
+    for stream in VAULTS:
+        end = await store.end(stream)
+        seen = [item async for batch in store.read(stream, until=end) for item in batch]
+        assert len(seen) == end
+    with pytest.raises(NotPermitted):
+        await store.append("MEMBERS", [Frame("members.evil.Evil", b"{}")], expected=end)
+    await store.close()
+
+
+@pytest.mark.parametrize("user", EVERYBODY)
+async def test_no_answer_lands_in_a_stream_by_its_reply_subject(town: Town, user: str) -> None:
+    """The server's own answers to whatever a user may ask, sent to a subject of each stream."""
+    before = await town.census()
+    client = await town.enter(user)
+    targets = [subject_in(vault) for vault in VAULTS.values()]
+    asked = [
+        request(name, stream, "FACTS.API") for name, _ in READ_REQUESTS for stream in reads(user)
+    ]
+    if user == INGEST_EDGE:
+        asked = [request("STREAM.INFO.{s}", INTAKE), request("CONSUMER.INFO.{s}.ingest-0", INTAKE)]
+    refused = {"Nats-Expected-Last-Sequence": "999999"}
+    for target in targets:
+        for subject, body in asked:
+            await client.publish(subject, body, reply=target)
+        for stream in writes(user):
+            own = subject_in(VAULTS[stream], "own", "Own")
+            await client.publish(own, b"{}", reply=target, headers=refused)
+        if user == GATEWAY:
+            for service in COMMANDED:
+                await client.publish(f"commands.{service}.pilot", b"{}", reply=target)
+    await town.settle()
+    assert not differing(before, await town.census())
+
+
+@pytest.mark.parametrize("user", [user for user in WRITERS_AND_READERS if writes(user)])
+async def test_an_acknowledgement_lands_nowhere_by_its_reply_subject(town: Town, user: str) -> None:
+    """As before, for appends that are stored: they count once, and their answers not at all."""
+    before = await town.census()
+    client = await town.enter(user)
+    for stream in writes(user):
+        for vault in VAULTS.values():
+            own = subject_in(VAULTS[stream], "own", "Own")
+            await client.publish(own, b"{}", reply=subject_in(vault))
+    await town.settle()
+    after = await town.census()
+    assert set(differing(before, after)) == writes(user)
+    for stream in writes(user):
+        assert after[stream][0] - before[stream][0] == len(VAULTS), stream
+
+
+@pytest.mark.parametrize("user", EVERYBODY)
+async def test_no_trace_of_a_message_lands_in_a_stream(town: Town, user: str) -> None:
+    """A header asks the server to report a message's way to a subject."""
+    before = await town.census()
+    client = await town.enter(user)
+    asked = [request("STREAM.INFO.{s}", stream, "FACTS.API")[0] for stream in reads(user)]
+    asked += [subject_in(VAULTS[stream], "own", "Own") for stream in writes(user)]
+    for vault in VAULTS.values():
+        trace = {"Nats-Trace-Dest": subject_in(vault), "Nats-Expected-Last-Sequence": "999999"}
+        for subject in asked:
+            await client.publish(subject, b"", headers=trace)
+            await client.publish(subject, b"", headers={**trace, "Nats-Trace-Only": "true"})
+    await town.settle()
+    assert not differing(before, await town.census())
+
+
+@pytest.mark.parametrize("user", WRITERS_AND_READERS)
+async def test_no_consumer_delivers_into_a_stream_or_to_the_api(town: Town, user: str) -> None:
+    """A push consumer whose messages would be facts of another, or requests of the vault itself.
+
+    Without their bodies (`headers_only`) they would be the requests to empty or delete the stream.
+    """
+    before = await town.census()
+    made = []
+    for stream in sorted(reads(user)):
+        targets = [subject_in(vault) for vault in VAULTS.values()]
+        targets += [
+            f"$JS.API.{verb}.{stream}"
+            for verb in ("STREAM.DELETE", "STREAM.PURGE", "STREAM.MSG.DELETE", "DIRECT.GET")
+        ]
+        for number, target in enumerate(targets):
+            name = f"push-{number}"
+            config = {"name": name, "ack_policy": "none", "deliver_subject": target}
+            config |= {"headers_only": True, "inactive_threshold": 10**9}
+            subject = f"FACTS.API.CONSUMER.CREATE.{stream}.{name}"
+            body = {"stream_name": stream, "config": config}
+            answer = await town.ask(user, subject, body)
+            if "error" not in answer:
+                made.append(f"FACTS.API.CONSUMER.DELETE.{stream}.{name}")
+            elif target.startswith("$JS"):
+                pytest.fail(f"the attack was not made: {answer}")
+    await town.settle()
+    await asyncio.sleep(0.3)
+    assert not differing(before, await town.census())
+    await town.answered(user, [(subject, b"") for subject in made])
+
+
+@pytest.mark.parametrize("service", COMMANDED)
+async def test_a_command_is_answered_and_its_answer_lands_nowhere_else(
+    town: Town, service: str
+) -> None:
+    before = await town.census()
+    responder = await town.enter(service)
+
+    async def answer(message: Msg) -> None:
+        await message.respond(b"answer to " + message.data)
+
+    await responder.subscribe(f"commands.{service}.pilot", cb=answer)
+    await responder.flush()
+    gateway = await town.enter(GATEWAY)
+    reply = await gateway.request(f"commands.{service}.pilot", b"question", timeout=5)
+    assert reply.data == b"answer to question"
+    for vault in VAULTS.values():
+        await gateway.publish(f"commands.{service}.pilot", b"evil", reply=subject_in(vault))
+    await gateway.publish(f"commands.{service}.pilot", b"evil", reply="intake.rooftop.pv-1")
+    await town.settle()
+    assert not differing(before, await town.census())
+
+
+async def test_only_the_gateway_sends_commands(town: Town) -> None:
+    heard: list[str] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.data.decode())
+
+    for service in COMMANDED:
+        await (await town.enter(service)).subscribe(f"commands.{service}.>", cb=hear)
+    for user in EVERYBODY:
+        client = await town.enter(user)
+        for service in COMMANDED:
+            await client.publish(f"commands.{service}.pilot", user.encode())
+    await town.settle()
+    assert heard == [GATEWAY] * len(COMMANDED)
+
+
+@pytest.mark.parametrize("user", EVERYBODY)
+async def test_nobody_listens_to_more_than_own_inbox_and_commands(town: Town, user: str) -> None:
+    client = await town.enter(user)
+    subjects = [">", "_R_.>", "$JS.>", "$SYS.>", "readings.>", "ledger.>", "intake.>", "$MQTT.>"]
+    subjects += [f"commands.{service}.>" for service in (*COMMANDED, "anchor") if service != user]
+    for subject in subjects:
+        await client.subscribe(subject)
+    await town.settle()
+    refused = [text for text in town.complaints if "for subscription" in text.lower()]
+    assert len(refused) == len(subjects), refused
+
+
+@pytest.mark.parametrize("user", EVERYBODY)
+async def test_a_wrong_password_is_refused(broker: BrokerProcess, user: str) -> None:
+    async def silent(_: Exception) -> None:
+        pass
+
+    with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
+        await nats.connect(
+            broker.url, user=user, password="wrong", allow_reconnect=False, error_cb=silent
+        )
+
+
+async def test_nobody_comes_in_without_a_name(broker: BrokerProcess) -> None:
+    async def silent(_: Exception) -> None:
+        pass
+
+    with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
+        await nats.connect(broker.url, allow_reconnect=False, error_cb=silent)
+
+
+async def test_a_device_has_no_way_in_but_mqtt(broker: BrokerProcess) -> None:
+    user = device_user("rooftop")
+
+    async def silent(_: Exception) -> None:
+        pass
+
+    with pytest.raises(nats.errors.Error, match=r"(?i)authorization"):
+        await nats.connect(
+            broker.url,
+            user=user,
+            password=broker.passwords[user],
+            allow_reconnect=False,
+            error_cb=silent,
+        )
+
+
+def test_every_user_is_covered_here() -> None:
+    devices = {device_user(site) for site in LAYOUT.sites}
+    bootstrap = {BOOTSTRAP_EDGE, *(vault.user for vault in VAULTS.values())}
+    assert set(users(LAYOUT)) == {*EVERYBODY, OPERATOR} | devices | bootstrap
+
+
+@pytest.mark.parametrize("edge", ["receipts", "acks"])
+async def test_the_second_connection_of_ingest_takes_reports(town: Town, edge: str) -> None:
+    sender, ingest = await town.enter(BOOTSTRAP_EDGE), await town.enter(INGEST_EDGE)
+    before = (await town.census())[INTAKE][0]
+    await sender.request("intake.rooftop.pv-1", b"report", timeout=5)
+    inbox = ingest.new_inbox()
+    came = await ingest.subscribe(inbox)
+    subject = f"$JS.API.CONSUMER.MSG.NEXT.{INTAKE}.ingest-"
+    for partition in range(LAYOUT.partitions):
+        await ingest.publish(f"{subject}{partition}", b'{"batch":1,"expires":2000000000}', inbox)
+    message = await came.next_msg(timeout=5)
+    assert message.data == b"report"
+    assert message.subject.endswith(".rooftop.pv-1")
+    if edge == "receipts":
+        await ingest.publish("receipts.rooftop.pv-1", b"{}")
+    await ingest.publish(message.reply, b"+ACK")
+    await town.settle()
+    assert (await town.census())[INTAKE][0] == before
+    assert not town.complaints
+
+
+# That the attacks above are real ones: where they arrive, they do harm.
+
+
+async def test_the_same_requests_work_for_the_bootstrap(town: Town) -> None:
+    vault = VAULTS["READINGS_1"]
+    before = await town.census()
+    asked = [request(name, vault.stream) for name in MANAGING]
+    harmful = (
+        "STREAM.DELETE",
+        "STREAM.UPDATE",
+        "STREAM.RESTORE",
+        "STREAM.PURGE",
+        "STREAM.SNAPSHOT",
+    )
+    answers = await town.answered(
+        vault.user,
+        [(s, b) for s, b in asked if not s.startswith(tuple(f"$JS.API.{h}" for h in harmful))],
+    )
+    assert len(answers) >= len(MANAGING) - len(harmful) - 1, answers.keys()
+    assert (await town.ask(vault.user, f"$JS.API.STREAM.PURGE.{vault.stream}"))["success"]
+    assert differing(before, await town.census()) == [vault.stream]
+    created = [name for name in answers if "CONSUMER" in name]
+    assert created
+    for name in (await town.ask(vault.user, f"$JS.API.CONSUMER.NAMES.{vault.stream}"))["consumers"]:
+        await town.ask(vault.user, f"$JS.API.CONSUMER.DELETE.{vault.stream}.{name}")
+
+
+async def test_inside_one_account_a_reply_subject_does_write(town: Town) -> None:
+    """The reason for the vaults, shown in one: the answer to a question is stored as a fact."""
+    vault = VAULTS["READINGS_1"]
+    before = (await town.census())[vault.stream][1]
+    client = await town.enter(vault.user)
+    await client.publish(f"$JS.API.STREAM.INFO.{vault.stream}", b"", reply=subject_in(vault))
+    await town.settle()
+    assert (await town.census())[vault.stream][1] == before + 1
+
+
+async def test_facts_can_neither_be_deleted_nor_purged_even_by_the_bootstrap(town: Town) -> None:
+    before = await town.census()
+    for stream, vault in VAULTS.items():
+        answer = await town.ask(vault.user, f"$JS.API.STREAM.MSG.DELETE.{stream}", {"seq": 1})
+        assert "not permitted" in answer["error"]["description"], answer
+        if not stream.startswith("READINGS"):  # the trim job purges them
+            answer = await town.ask(vault.user, f"$JS.API.STREAM.PURGE.{stream}")
+            assert "not permitted" in answer["error"]["description"], answer
+    assert not differing(before, await town.census())
+
+
+def test_no_attack_is_left_out_because_a_stream_has_no_subject() -> None:
+    assert all(VAULTS[stream].spec.subjects for stream in VAULTS)
+    assert {subject_in(vault) for vault in VAULTS.values()} >= {"members.evil.Evil"}
+    assert READ_EVERYTHING <= set(WRITERS_AND_READERS)
