@@ -130,6 +130,7 @@ async def _connected(url: str, user: str, passwords: Mapping[str, str]) -> Async
         user=user,
         password=password,
         allow_reconnect=False,
+        reconnect_time_wait=RETRY_S,
         error_cb=silent,
         connect_timeout=2,
     )

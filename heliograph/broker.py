@@ -18,6 +18,7 @@ from heliograph.layout import (
     Layout,
     Vault,
     device_user,
+    intake_consumer,
     vaults,
 )
 
@@ -44,6 +45,10 @@ BOOTSTRAP_EDGE: Final = "bootstrap-EDGE"
 """The bootstrap's user in account EDGE."""
 OPERATOR: Final = "operator"
 """The user of the system account."""
+CLUSTER_USER: Final = "cluster"
+"""The user by which the servers of one cluster know each other."""
+CLUSTER_PORT: Final = 6222
+"""TCP port on which they do."""
 
 RESPONDER_SUBJECTS: Final = ("_INBOX.>", "_R_.>")
 """Where a service that takes commands may answer."""
@@ -64,7 +69,9 @@ class Listeners:
     host: str = "127.0.0.1"
     """Address for services and devices."""
     server_name: str = "heliograph"
-    """Unique in a cluster; MQTT needs one."""
+    """Unique in a cluster; MQTT needs one. `$NAME` takes it from the server's environment."""
+    peers: tuple[str, ...] = ()
+    """Hosts of all servers of the cluster; none for a server that is alone."""
 
 
 def users(layout: Layout) -> tuple[str, ...]:
@@ -95,13 +102,14 @@ def configuration(layout: Layout, listeners: Listeners, passwords: Mapping[str, 
     every = vaults(layout)
     lines = [
         "# Made by heliograph/broker.py from libs/events/subjects.py, and rewritten: do not edit.",
-        f"server_name: {_quoted(listeners.server_name)}",
+        f"server_name: {_variable_or_quoted(listeners.server_name)}",
         f"listen: {_quoted(at + str(listeners.client_port))}",
         f"http: {_quoted('127.0.0.1:' + str(listeners.monitor_port))}",
         "max_payload: 1MB",
         "# An acknowledgement means that the facts are on disk.",
         f"jetstream {{ store_dir: {_quoted(listeners.store)}, sync_interval: always }}",
         f"mqtt {{ listen: {_quoted(at + str(listeners.mqtt_port))}, reject_qos2_publish: true }}",
+        *_cluster(listeners, passwords),
         "system_account: SYS",
         "accounts {",
         f"  SYS {{ users: [{_user(OPERATOR, passwords)}] }}",
@@ -117,6 +125,22 @@ def configuration(layout: Layout, listeners: Listeners, passwords: Mapping[str, 
 def write_subjects(service: str, every: Iterable[Vault]) -> tuple[str, ...]:
     """Give the subjects to which a service may append."""
     return tuple(s for vault in every if vault.writer == service for s in vault.spec.subjects)
+
+
+def _cluster(listeners: Listeners, passwords: Mapping[str, str]) -> Iterator[str]:
+    if not listeners.peers:
+        return
+    password = passwords[CLUSTER_USER]
+    login = f"user: {CLUSTER_USER}, password: {_quoted(password)}"
+    yield "cluster {"
+    yield "  name: heliograph"
+    yield f"  listen: {_quoted(f'{listeners.host}:{CLUSTER_PORT}')}"
+    yield f"  authorization {{ {login}, timeout: 2 }}"
+    yield "  routes: ["
+    for peer in listeners.peers:
+        yield f"    {_quoted(f'nats-route://{CLUSTER_USER}:{password}@{peer}:{CLUSTER_PORT}')}"
+    yield "  ]"
+    yield "}"
 
 
 def _vault(vault: Vault, passwords: Mapping[str, str]) -> Iterator[str]:
@@ -169,10 +193,11 @@ def _gate(passwords: Mapping[str, str]) -> Iterator[str]:
 
 def _edge(layout: Layout, passwords: Mapping[str, str]) -> Iterator[str]:
     """Write the account of devices; MQTT keeps its sessions in streams of its own here."""
+    consumers = [intake_consumer(partition)["name"] for partition in range(layout.partitions)]
     takes = [
         f"{API}.STREAM.INFO.{INTAKE}",
-        f"{API}.CONSUMER.INFO.{INTAKE}.*",
-        f"{API}.CONSUMER.MSG.NEXT.{INTAKE}.*",
+        *(f"{API}.CONSUMER.INFO.{INTAKE}.{name}" for name in consumers),
+        *(f"{API}.CONSUMER.MSG.NEXT.{INTAKE}.{name}" for name in consumers),
         f"$JS.ACK.{INTAKE}.>",
         "receipts.>",
     ]
@@ -216,6 +241,10 @@ def _import(account: str, subject: str, to: str | None = None) -> str:
 
 def _quoted(text: str) -> str:
     return json.dumps(text)
+
+
+def _variable_or_quoted(text: str) -> str:
+    return text if text.startswith("$") else _quoted(text)
 
 
 __all__ = [

@@ -27,6 +27,10 @@ class BootstrapSettings(ServiceSettings):
         1, ge=1, le=PARTITIONS_MAX, description="Number of partitions of READINGS and METERS."
     )
     replicas: int = Field(1, description="Servers that keep a copy of each stream: 1, 3 or 5.")
+    postgres_dsn: SecretStr | None = Field(
+        None,
+        description="Superuser's URI of a PostgreSQL in which database and roles are to be made.",
+    )
 
     def layout(self) -> Layout:
         """Give the layout.

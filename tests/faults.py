@@ -134,10 +134,11 @@ class FaultProxy:
         trace: TracebackType | None,
     ) -> None:
         self.refuse()
-        self.cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            self.cut()
+            for task in tuple(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def accept(self) -> None:
         """Listen, on the same port as before."""
@@ -186,11 +187,15 @@ class FaultProxy:
     async def _accept(
         self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
     ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         try:
             server_reader, server_writer = await asyncio.open_connection(
                 self._host, self._upstream_port
             )
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             client_writer.transport.abort()
             return
         connection = _Connection(
@@ -198,7 +203,7 @@ class FaultProxy:
             _Pipe(Side.TO_CLIENT, server_reader, client_writer),
         )
         self._connections.add(connection)
-        self._later(self._run(connection))
+        await self._run(connection)
 
     def _later(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.ensure_future(work)

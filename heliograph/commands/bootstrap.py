@@ -39,7 +39,10 @@ def bootstrap(
         float, typer.Option(min=0.1, help="Seconds to wait for a broker that is starting.")
     ] = 60.0,
 ) -> None:
-    """Declare every stream and consumer; doing it again changes nothing."""
+    """Declare every stream and consumer; doing it again changes nothing.
+
+    With HELIOGRAPH_BOOTSTRAP_POSTGRES_DSN (or its _FILE) it makes database and roles too.
+    """
     from heliograph.bootstrap import declare_all  # noqa: PLC0415 - only when it is used
     from heliograph.settings import BootstrapSettings  # noqa: PLC0415 - as above
     from libs.runtime.settings import SettingsError  # noqa: PLC0415 - as above
@@ -61,3 +64,9 @@ def bootstrap(
     )
     for stream, what in sorted(done.items()):
         typer.echo(f"{stream}: {what.value}")
+    if settings.postgres_dsn is not None:
+        from heliograph.database import prepare  # noqa: PLC0415 - as above
+
+        dsn = settings.postgres_dsn.get_secret_value()
+        asyncio.run(prepare(dsn, settings.passwords(), timeout_s=wait))
+        typer.echo("database and roles: ready")

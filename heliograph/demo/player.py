@@ -257,8 +257,12 @@ class Player:
             TimeoutError, HeliographError: The system did not get on with the play.
         """
         await self._settle()
+        ahead = timedelta(days=1)  # the oracle's first cadence
         for midnight in self._calendar.midnights():
-            await self._measure(midnight)
+            # Reports are taken up to one cadence ahead, and that is the last step's length: around
+            # a change of the clock the rest of the day is measured with the next step.
+            await self._measure(min(midnight, self._now + ahead))
+            ahead = midnight - self._now
             await self._advance(midnight)
             await self._settle()
             await on_day(midnight)

@@ -113,8 +113,8 @@ def _envelope_class(cls: type[Fact]) -> type[Envelope]:
     made = create_model(
         f"{cls.fact_name}V{cls.fact_version}Document",
         __base__=Envelope,
-        type=(literal[type_name(cls)], type_name(cls)),
-        dataschema=(literal[schema_name(cls)], schema_name(cls)),
+        type=(literal[type_name(cls)], ...),
+        dataschema=(literal[schema_name(cls)], ...),
         data=(cls, ...),
     )
     # Fields keep the order of `Envelope`: pydantic replaces an inherited field in its place.
@@ -126,21 +126,22 @@ def envelope_schema(cls: type[Fact]) -> dict[str, Any]:
     return _envelope_class(cls).model_json_schema()
 
 
-def encode(
-    draft: Draft, *, deployment: str, stream: str, n: int, cause: str, seen: str
-) -> tuple[str, bytes]:
-    """Make the subject and the bytes of a fact: the only place where stored bytes are made.
+def record(
+    draft: Draft, *, deployment: str, stream: str, sequence: int, n: int, cause: str, seen: str
+) -> Recorded[Fact]:
+    """Write a fact down as it will stand at a place: the only place where stored bytes are made.
 
     Args:
         draft: The fact, its key, id and time.
         deployment: Id of this installation; part of `source`.
         stream: Stream to which it is appended.
+        sequence: Its place there.
         n: Number within its key, from 1.
         cause: Position (or `-`) and id of what led to it.
         seen: Positions of all folded inputs.
 
     Returns:
-        The subject, and the JSON document in UTF-8.
+        What `decode` would read back from its subject and bytes.
 
     Raises:
         InvalidFact: A member breaks its rule, the fact does not belong into the stream, or the
@@ -151,12 +152,11 @@ def encode(
     if family not in cls.families:
         raise InvalidFact(f"{cls.fact_name} does not stand in {stream}", rule="stream")
     try:
-        subject = family.subject(part, draft.key, cls.fact_name)
         document = _envelope_class(cls)(
             id=draft.id,
             source=f"/{deployment}/{stream}",
             type=type_name(cls),
-            subject=subject,
+            subject=family.subject(part, draft.key, cls.fact_name),
             time=draft.time,
             dataschema=schema_name(cls),
             key=draft.key,
@@ -172,7 +172,17 @@ def encode(
         raise InvalidFact(
             f"{cls.fact_name} has {len(data)} bytes, more than {FACT_SIZE_MAX}", rule="size"
         )
-    return subject, data
+    return Recorded(stream, sequence, document, newest(draft.fact), data)
+
+
+def encode(
+    draft: Draft, *, deployment: str, stream: str, n: int, cause: str, seen: str
+) -> tuple[str, bytes]:
+    """Make the subject and the bytes of a fact, wherever it will stand; see `record`."""
+    recorded = record(
+        draft, deployment=deployment, stream=stream, sequence=0, n=n, cause=cause, seen=seen
+    )
+    return recorded.envelope.subject, recorded.data
 
 
 def decode(

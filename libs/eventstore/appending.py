@@ -31,11 +31,12 @@ PAUSE_FIRST_S: Final = 0.02
 """Seconds before an append is sent for the third time; doubled each time."""
 PAUSE_MAX_S: Final = 1.0
 """Most seconds between two attempts."""
-NOBODY_GRACE_S: Final = 2.0
-"""Seconds for which nobody may serve a subject before that counts as a missing permission."""
+GRACE_S: Final = 2.0
+"""Seconds for which what looks like a lasting fault may still be a server that is starting.
 
-TORN_GRACE_S: Final = 3.0
-"""Seconds that the server is given to write the rest of a batch of which a part can be read."""
+Nobody serves a subject (or the permission is missing), or only a part of a batch can be read (or the
+batch is torn).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,11 @@ class Wire(Protocol):
 
 
 async def append_once(
-    wire: Wire, append: Append, deadline_s: float, now: Callable[[], float]
+    wire: Wire,
+    append: Append,
+    deadline_s: float,
+    now: Callable[[], float],
+    grace_s: float = GRACE_S,
 ) -> int:
     """Store an append exactly once, or prove that it is not stored, or say that this is unknown.
 
@@ -129,6 +134,7 @@ async def append_once(
         append: What to store.
         deadline_s: Seconds until the outcome is reported as unknown.
         now: Loop time (s).
+        grace_s: Seconds for which a lasting fault may still be a server that starts.
 
     Returns:
         The last position.
@@ -143,19 +149,25 @@ async def append_once(
     Source:
         Contract on eventing, section 3, outcome table.
     """
-    return await _Attempts(wire, append, now() + deadline_s, now).run()
+    return await _Attempts(wire, append, now() + deadline_s, now, grace_s).run()
 
 
 class _Attempts:
     """All attempts of one append."""
 
     def __init__(
-        self, wire: Wire, append: Append, deadline: float, now: Callable[[], float]
+        self,
+        wire: Wire,
+        append: Append,
+        deadline: float,
+        now: Callable[[], float],
+        grace_s: float,
     ) -> None:
         self._wire = wire
         self._append = append
         self._deadline = deadline
         self._now = now
+        self._grace_s = grace_s
         self._nobody_since: float | None = None
         self._doubtful = False  # An attempt without an answer may still arrive.
 
@@ -215,7 +227,7 @@ class _Attempts:
     async def _wait_for_rest(self) -> None:
         """See that not only the first fact is stored; the server may be at it just now."""
         append = self._append
-        patient_until = min(self._now() + TORN_GRACE_S, self._deadline)
+        patient_until = min(self._now() + self._grace_s, self._deadline)
         while True:
             final = await self._wire.ask(append.stream, append.last, self._deadline)
             if final is not None and final.append_id == append.append_id:
@@ -235,7 +247,7 @@ class _Attempts:
             self._nobody_since = None
         elif self._nobody_since is None:
             self._nobody_since = self._now()
-        elif self._now() - self._nobody_since > NOBODY_GRACE_S:
+        elif self._now() - self._nobody_since > self._grace_s:
             raise NotPermitted(answer.subject, "nobody serves this subject for this connection")
         if self._now() >= self._deadline:
             raise self._unknown(str(answer))

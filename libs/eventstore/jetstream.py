@@ -14,7 +14,6 @@ from typing import Any, Final, Self
 from nats.aio.client import Client
 
 from libs.eventstore.appending import (
-    TORN_GRACE_S,
     Answer,
     Append,
     Landed,
@@ -121,14 +120,16 @@ class JetStreamStore:
             await self._check_end_is_whole(stream, expected, self._link.now() + deadline_s)
             self._whole.add(stream)
         try:
-            return await append_once(self, append, deadline_s, self._link.now)
+            return await append_once(
+                self, append, deadline_s, self._link.now, self._link.settings.grace_s
+            )
         except StoreUnavailable:
             self._whole.discard(stream)
             raise
 
     async def _check_end_is_whole(self, stream: str, end: int, deadline: float) -> None:
         """See that the last fact is not one in the middle of a batch; see `TornAppend`."""
-        patient_until = min(self._link.now() + TORN_GRACE_S, deadline)
+        patient_until = min(self._link.now() + self._link.settings.grace_s, deadline)
         while end > 0:
             found = await self._message(stream, {"seq": end}, deadline)
             if found is None or is_end_of_append(found[1]):

@@ -15,6 +15,7 @@ from typing import Any, Final, Self
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from libs.eventstore.appending import GRACE_S
 from libs.eventstore.errors import (
     NotPermitted,
     StoreUnavailable,
@@ -24,8 +25,6 @@ from libs.eventstore.errors import (
 from libs.eventstore.natspy import TappedClient
 from libs.eventstore.wire import FIRST_ANSWER
 
-NOBODY_GRACE_S: Final = 2.0
-"""Seconds for which nobody may serve an API subject before that counts as a missing permission."""
 RETRY_PAUSE_S: Final = 0.1
 """Seconds between two attempts of a question to the API."""
 TIMEOUTS_MAX: Final = 2
@@ -71,6 +70,8 @@ class Settings:
     """Seconds to wait for one answer before asking what happened."""
     deadline_s: float = 30.0
     """Seconds after which an outcome is reported as unknown."""
+    grace_s: float = GRACE_S
+    """Seconds for which what looks like a lasting fault may still be a server that is starting."""
     reconnect_pause_s: float = 0.2
     """Seconds between two attempts to connect again."""
     heartbeat_s: float = 2.0
@@ -306,7 +307,7 @@ class Link:
 
         Raises:
             UnknownStream: There is no such stream.
-            NotPermitted: Forbidden, or nobody has served the subject for two seconds.
+            NotPermitted: Forbidden, or nobody has served the subject for `grace_s`.
             StoreUnavailable: No answer before the deadline.
         """
         subject = f"{self.settings.api_prefix}.{name}"
@@ -331,7 +332,7 @@ class Link:
                     await self.client.force_reconnect()
             except NobodyServes:
                 nobody_since, reason = nobody_since or self.now(), f"nobody serves {subject}"
-                if self.now() - nobody_since > NOBODY_GRACE_S:
+                if self.now() - nobody_since > self.settings.grace_s:
                     raise NotPermitted(subject, "nobody serves it for this connection") from None
             if self.now() >= deadline:
                 raise StoreUnavailable(f"{subject}: {reason}")

@@ -22,8 +22,6 @@ RESTART_PAUSE_MAX_S: Final = 1.0
 """Most seconds between two sessions."""
 END_PATIENCE_S: Final = 0.2
 """Seconds between two looks at the end, for a filtered reader that waits for a position."""
-REWOUND_GRACE_S: Final = 2.0
-"""Seconds that a new leader is given to reach a position that was read already."""
 
 _LOG: Final = logging.getLogger("heliograph.eventstore")
 
@@ -114,7 +112,7 @@ class Follower:
 
     async def _start(self) -> StreamState:
         """Ask where the stream begins and ends, and check that our position lies in it."""
-        patient_until = self._link.now() + REWOUND_GRACE_S
+        patient_until = self._link.now() + self._link.settings.grace_s
         while True:
             state = await self._leader.state(self._stream, self._deadline())
             if self._position + 1 < state.first:

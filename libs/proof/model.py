@@ -37,8 +37,10 @@ StreamName = Annotated[
 ]
 """Name of a fact stream."""
 
-NodeText = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9+/]{43}=$")]
-"""A node of a tree: base64 of 32 bytes."""
+NodeText = Annotated[
+    str, StringConstraints(strict=True, pattern=r"^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$")
+]
+"""A node of a tree: base64 of 32 bytes. The last letter has two bits that count nothing: zeros."""
 
 VkeyText = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=400)]
 """A verifier key, `name+id+key`."""

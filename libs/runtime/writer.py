@@ -24,7 +24,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from libs.events.envelope import Draft, Recorded, decode, encode
+from libs.events.envelope import Draft, Recorded, decode, record
 from libs.events.fact import Fact
 from libs.events.positions import Position, parse_seen, write_cause, write_seen
 from libs.eventstore import (
@@ -173,23 +173,17 @@ class Writer:
         return self.position
 
     def _stage_one(self, draft: Draft, cause: str) -> Recorded[Fact]:
-        subject, data = encode(
+        recorded = record(
             draft,
             deployment=self._deployment,
             stream=self.stream,
+            sequence=self.position.sequence + 1,
             n=self._numbers.get(draft.key, 0) + 1,
             cause=cause,
             seen=self._seen,
         )
-        sequence = self.position.sequence + 1
-        self._turn.frames.append(Frame(subject, data, inject_context({})))
-        recorded = decode(
-            deployment=self._deployment,
-            stream=self.stream,
-            sequence=sequence,
-            subject=subject,
-            data=data,
-        )
+        frame = Frame(recorded.envelope.subject, recorded.data, inject_context())
+        self._turn.frames.append(frame)
         self._fold(recorded)
         return recorded
 

@@ -1,8 +1,10 @@
 """Ingest's wiring: settings in, a running service out."""
 
 import asyncio
+from functools import partial
 
 from libs.events.subjects import MEMBERS, METERS, PRICES, READINGS
+from libs.eventstore import JetStreamStore
 from libs.rules.authority import Authority
 from libs.runtime.broker import connect
 from libs.runtime.clock import Clock
@@ -35,9 +37,8 @@ async def build(settings: IngestSettings, clock: Clock, health: Health) -> Servi
     part = str(settings.partition)
     deployment, prices = settings.deployment, PRICES.stream("")
     store = await connect_store(settings, health)
-    authority = Authority(deployment=deployment, service="ingest", book=part)
     meters = Meters(
-        authority=authority,
+        authority=Authority(deployment=deployment, service="ingest", book=part),
         stream=METERS.stream(part),
         partition=settings.partition,
         partitions=settings.partitions,
@@ -58,31 +59,41 @@ async def build(settings: IngestSettings, clock: Clock, health: Health) -> Servi
         inputs=(METERS.stream(part), prices),
     )
 
-    async def take_reports(stop: asyncio.Event) -> None:
-        """Connect to the account of the devices and work off its intake."""
-        edge = await connect(_edge_settings(settings), health, part="edge")
-        try:
-            intake = Intake(
-                client=edge,
-                puller=Puller(edge, f"ingest-{part}", settings.batch, health),
-                writer=writer,
-                rules=rules,
-                refusals=Refusals(store.client, clock, health),
-                lookback=LookBack(store, deployment=deployment, partition=settings.partition),
-                health=health,
-            )
-            await intake.run(stop)
-        finally:
-            await edge.close()
-
+    desk = OrderDesk(writer=meters_writer, authority=meters.authority, decide=meters.decide)
     return WritingService(
         settings=settings,
         health=health,
         store=store,
         writers=(meters_writer, writer),
-        desks={part: OrderDesk(writer=meters_writer, authority=authority, decide=meters.decide)},
-        tasks=(take_reports,),
+        desks={part: desk},
+        tasks=(partial(_take_reports, settings, clock, health, store, writer, rules),),
     )
+
+
+async def _take_reports(
+    settings: IngestSettings,
+    clock: Clock,
+    health: Health,
+    store: JetStreamStore,
+    writer: Writer,
+    rules: Ingest,
+    stop: asyncio.Event,
+) -> None:
+    """Connect to the account of the devices and work off its intake."""
+    edge = await connect(_edge_settings(settings), health, part="edge")
+    try:
+        intake = Intake(
+            client=edge,
+            puller=Puller(edge, f"ingest-{settings.partition}", settings.batch, health),
+            writer=writer,
+            rules=rules,
+            refusals=Refusals(store.client, clock, health),
+            lookback=LookBack(store, deployment=settings.deployment, partition=settings.partition),
+            health=health,
+        )
+        await intake.run(stop)
+    finally:
+        await edge.close()
 
 
 def _edge_settings(settings: IngestSettings) -> IngestSettings:

@@ -24,8 +24,8 @@ CLOSE_TIMEOUT_S: Final = 2.0
 Connection = asyncpg.Connection
 """A connection to Postgres."""
 
-# InternalClientError ("another operation is in progress") means two tasks on one connection, which we
-# never have, or a connection that the dying server ended with an error of its own: then it passes.
+# InternalClientError ("another operation is in progress") means two tasks on one connection, which
+# we never have, or a connection that the dying server ended with an error of its own: it passes.
 _PASSING: Final = (
     OSError,
     TimeoutError,

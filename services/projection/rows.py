@@ -1,6 +1,7 @@
 """From facts to rows: the one table of which view function reads which fact. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from libs.events import (
@@ -33,7 +34,10 @@ from libs.rules.postings import is_debit_account, postings
 from services.projection.tables import ACCOUNT_BALANCE, CLAIM_BALANCE, Table, Values
 from services.projection.views import anchoring, books, invoicing, metering, register
 
-View = Callable[[Any], Iterator[tuple[Table, Values]]]
+Rows = Iterable[tuple[Table, Values]]
+"""Rows, each with its table."""
+
+View = Callable[[Any], Rows]
 """Gives the rows of one fact."""
 
 VIEWS: Final[Mapping[type[Fact], View]] = {
@@ -64,21 +68,19 @@ VIEWS: Final[Mapping[type[Fact], View]] = {
 _BALANCES: Final = {LEDGER.name: ACCOUNT_BALANCE, BILLING.name: CLAIM_BALANCE}
 
 
-def rows_of(recorded: Recorded[Fact]) -> Iterator[tuple[Table, Values]]:
-    """Give the rows of a fact, each with its table; also what it does to the accounts.
+def rows_of(recorded: Recorded[Fact]) -> Rows:
+    """Give the rows of a fact; also what it does to the accounts.
 
     Args:
         recorded: A decoded fact.
     """
     view = VIEWS.get(type(recorded.fact))
-    if view is not None:
-        yield from view(recorded)
+    rows = () if view is None else view(recorded)
     table = _BALANCES.get(recorded.stream.partition("_")[0])
-    if table is not None:
-        yield from _balances(table, recorded)
+    return rows if table is None else itertools.chain(rows, _balances(table, recorded))
 
 
-def _balances(table: Table, recorded: Recorded[Fact]) -> Iterator[tuple[Table, Values]]:
+def _balances(table: Table, recorded: Recorded[Fact]) -> Rows:
     """Give each account's change on its normal side.
 
     One table receives what one stream posts; accounts to which two streams post are joined when

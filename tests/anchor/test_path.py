@@ -1,6 +1,8 @@
 """The whole way: facts in a played store, rounds on a real devnet process."""
 
+import asyncio
 import json
+import subprocess
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
@@ -10,15 +12,13 @@ import pytest
 from libs.events import AnchorPrepared, HeadAnchored, TimeReached
 from libs.events.quantities import format_instant
 from libs.proof.rounds import split_round
+from libs.stellar.errors import StellarUnavailable
 from libs.stellar.evidence import verify_anchor_evidence
 from libs.stellar.gateway import HorizonGateway
 from services.anchor.faucet import DevnetFaucet
 from tests import devnet_process
 from tests.anchor.world import STREAMS, World, day
 from tests.devnet_process import PASSPHRASE, DevnetProcess
-
-# stellar-sdk 16 calls a function of its own that it calls deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore:This function is deprecated:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +69,59 @@ async def test_a_season_of_days_is_anchored_day_by_day(devnet: DevnetProcess, wo
             network_passphrase=PASSPHRASE,
             anchor_account=prepared.account,
         )
+
+
+async def test_an_outage_over_the_bound_ends_in_a_new_round(
+    devnet: DevnetProcess, world: World
+) -> None:
+    """The devnet closes no empty ledgers: the anchor makes one close to see that it is too late."""
+    start = 100
+    await world.advance(day(start))
+    set_time(devnet, day(start + 1))
+    async with world.anchor():
+        await world.until(f"time.{format_instant(day(start))}")
+
+    async def lost(_: str) -> None:
+        raise StellarUnavailable("played: the request is lost")
+
+    submit = world.gateway.submit
+    world.gateway.submit = lost  # type: ignore[method-assign, assignment]
+    await world.advance(day(start + 1))
+    async with world.anchor():
+        await world.until("round.1.prepared")
+    set_time(devnet, day(start + 2))
+    world.gateway.submit = submit  # type: ignore[method-assign]
+    async with world.anchor():
+        await world.until("round.2.anchored")
+    names = await world.names()
+    assert names[1:4] == ["round.1.prepared", "round.1.failed", "round.2.prepared"]
+
+
+async def test_the_devnet_comes_back_with_its_data(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Killed between two rounds: the anchor waits, and goes on with the same account."""
+    folder = tmp_path_factory.mktemp("devnet")
+    running = devnet_process.start(folder)
+    port = running.url.rpartition(":")[2]
+    async with HorizonGateway(running.url, network_passphrase=PASSPHRASE) as gateway:
+        world = World(gateway, PASSPHRASE, DevnetFaucet(running.url, PASSPHRASE))
+        await world.advance(day(0))
+        await world.advance(day(1))
+        async with world.anchor():
+            await world.until("round.1.anchored")
+            running.kill()
+            await world.advance(day(2))
+            await asyncio.sleep(0.2)
+            assert "round.2.prepared" not in await world.names()
+            again = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
+                devnet_process.command(),
+                env=devnet_process.environment(folder, port=port),
+                stderr=subprocess.DEVNULL,
+                cwd=devnet_process.ROOT,
+            )
+            try:
+                await world.until("round.2.anchored", 20)
+            finally:
+                again.kill()
+                again.wait()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -46,6 +46,13 @@ def server() -> MemoryServer:
     for stream in STREAMS:
         made.declare(spec_of(stream))
     return made
+
+
+async def eventually(truth: Callable[[], bool], within_s: float = 5.0) -> None:
+    """Wait until something holds."""
+    async with asyncio.timeout(within_s):
+        while not truth():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.005)
 
 
 @dataclass

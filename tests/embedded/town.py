@@ -31,6 +31,9 @@ LAYOUT = Layout(
 )
 VAULTS = {vault.stream: vault for vault in vaults(LAYOUT)}
 
+SETTLED_S = 0.15
+"""Seconds in which the server has stored what it took."""
+
 
 def subject_in(vault: Vault, key: str = "evil", kind: str = "Evil") -> str:
     """A subject that the stream keeps."""
@@ -77,6 +80,19 @@ class BrokerProcess:
             self._process.wait(timeout=10)
             self._process = None
 
+    async def admits(self, user: str | None, password: str | None) -> bool:
+        """Whether the server lets somebody in by its own protocol."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.ports["nats"])
+        try:
+            who = {} if user is None else {"user": user, "pass": password}
+            await reader.readline()
+            writer.write(f"CONNECT {json.dumps({'verbose': False, **who})}\r\nPING\r\n".encode())
+            async with asyncio.timeout(5):
+                return (await reader.readline()).startswith(b"PONG")
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
     async def declare(self) -> dict[str, Any]:
         return dict(await declare_all(self.url, LAYOUT, self.passwords))
 
@@ -88,22 +104,24 @@ class Town:
     broker: BrokerProcess
     clients: dict[str, Client] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
+    _door: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def enter(self, user: str) -> Client:
         """Connect as a user, once per test."""
-        if user not in self.clients:
 
-            async def complain(error: Exception) -> None:
-                self.complaints.append(str(error))
+        async def complain(error: Exception) -> None:
+            self.complaints.append(str(error))
 
-            self.clients[user] = await nats.connect(
-                self.broker.url,
-                user=user,
-                password=self.broker.passwords[user],
-                allow_reconnect=False,
-                error_cb=complain,
-            )
-        return self.clients[user]
+        async with self._door:
+            if user not in self.clients:
+                self.clients[user] = await nats.connect(
+                    self.broker.url,
+                    user=user,
+                    password=self.broker.passwords[user],
+                    allow_reconnect=False,
+                    error_cb=complain,
+                )
+            return self.clients[user]
 
     async def ask(self, user: str, subject: str, body: object = None) -> dict[str, Any]:
         """Ask as a user and give the answer."""
@@ -112,13 +130,11 @@ class Town:
         answer: dict[str, Any] = json.loads((await client.request(subject, payload, 5)).data)
         return answer
 
-    async def settle(self) -> None:
-        """Wait until all that was sent has been worked in."""
-        for client in tuple(self.clients.values()):
-            await client.flush()
-        await asyncio.sleep(0.2)
-        for client in tuple(self.clients.values()):
-            await client.flush()
+    async def settle(self, *users: str) -> None:
+        """Wait until all that these users (all unless told) have sent has been worked in."""
+        for user in users or tuple(self.clients):
+            await self.clients[user].flush()
+        await asyncio.sleep(SETTLED_S)
 
     async def census(self) -> dict[str, Any]:
         """What every stream holds and how it is set up, by the bootstrap's users."""
@@ -134,7 +150,7 @@ class Town:
         return counted
 
     async def answered(
-        self, user: str, requests: Iterable[tuple[str, bytes]], patience_s: float = 0.3
+        self, user: str, requests: Iterable[tuple[str, bytes]], patience_s: float = SETTLED_S
     ) -> dict[str, bytes]:
         """Send requests all at once; give the answers that are more than "nobody is there"."""
         client = await self.enter(user)

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.eventstore.contract import EventStoreContract
+from tests.eventstore.contract_appending import AppendingContract
+from tests.eventstore.contract_reading import ReadingContract
 from tests.eventstore.worlds import JetStreamWorld
 from tests.faults import FaultProxy
 from tests.servers import NatsServer
@@ -19,5 +20,5 @@ async def world(shared_server: NatsServer) -> AsyncIterator[JetStreamWorld]:
         await made.close()
 
 
-class TestJetStreamStore(EventStoreContract):
+class TestJetStreamStore(AppendingContract, ReadingContract):
     """Every test of the contract."""

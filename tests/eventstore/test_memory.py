@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.eventstore.contract import EventStoreContract
+from tests.eventstore.contract_appending import AppendingContract
+from tests.eventstore.contract_reading import ReadingContract
 from tests.eventstore.worlds import MemoryWorld
 
 
@@ -11,5 +12,5 @@ def world() -> MemoryWorld:
     return MemoryWorld()
 
 
-class TestMemoryStore(EventStoreContract):
+class TestMemoryStore(AppendingContract, ReadingContract):
     """Every test of the contract."""

@@ -30,6 +30,7 @@ FAST: dict[str, Any] = {
     "answer_timeout_s": 0.3,
     "deadline_s": 8.0,
     "reconnect_pause_s": 0.02,
+    "grace_s": 0.3,
     "heartbeat_s": 0.2,
     "silence_max_s": 0.6,
 }

@@ -1,0 +1,173 @@
+"""Passing commands on: a fake service answers on a real nats-server with the gateway's rights."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx
+import nats
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from libs.runtime.failures import NotYet, Refused, problem_document
+from libs.runtime.health import Health
+from services.gateway.app import create_app
+from services.gateway.state import State
+from tests.gateway.conftest import made_state
+from tests.projection.world import DEPLOYMENT, KEYS
+from tests.servers import NatsServer
+
+ACCOUNTS = """
+accounts {
+  GATE {
+    users: [{user: gateway, password: g, permissions: {
+      publish: ["commands.>"], subscribe: ["_INBOX.>"]}}]
+    imports: [{service: {account: LEDGER, subject: "commands.ledger.*"}}]
+  }
+  LEDGER {
+    users: [{user: ledger, password: l}]
+    exports: [{service: "commands.ledger.*"}]
+  }
+}
+"""
+JOSE = {"content-type": "application/jose"}
+ACCEPTED = {"outcome": "accepted", "first": "LEDGER_pilot:1:" + "0" * 32, "position": "x"}
+
+
+def signed(**changes: object) -> str:
+    claims: dict[str, object] = {
+        "deployment": DEPLOYMENT,
+        "service": "ledger",
+        "book": "pilot",
+        "id": "c1",
+        "member": "ann",
+        "nbf": 0,
+        "exp": 1,
+        "command": "Pay",
+        "body": {},
+    }
+    return KEYS["ann"].sign("hg-command+jws", json.dumps(claims | changes).encode())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    with NatsServer(Path(tmp_path_factory.mktemp("nats")), ACCOUNTS, jetstream="") as made:
+        yield made
+
+
+@pytest.fixture
+async def ledger(server: NatsServer) -> AsyncIterator[Client]:
+    client = await nats.connect(server.url, user="ledger", password="l")
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def api(server: NatsServer, health: Health) -> AsyncIterator[httpx.AsyncClient]:
+    state = await made_state(
+        "postgresql://nobody@127.0.0.1:1/none", health, HELIOGRAPH_GATEWAY_COMMAND_TIMEOUT_S="0.5"
+    )
+    state.nats = await nats.connect(server.url, user="gateway", password="g")
+    async with _client(state) as client:
+        yield client
+    await state.nats.close()
+
+
+def _client(state: State) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(create_app(state))
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+
+
+async def answering(ledger: Client, answer: bytes, book: str = "pilot") -> list[bytes]:
+    heard: list[bytes] = []
+
+    async def on_command(message: Msg) -> None:
+        heard.append(message.data)
+        await message.respond(answer)
+
+    await ledger.subscribe(f"commands.ledger.{book}", cb=on_command)
+    await ledger.flush()
+    return heard
+
+
+async def test_an_accepted_command_passes_both_ways_unchanged(
+    api: httpx.AsyncClient, ledger: Client
+) -> None:
+    heard = await answering(ledger, json.dumps(ACCEPTED).encode())
+    command = signed()
+    answer = await api.post("/api/commands", content=command, headers=JOSE)
+    assert (answer.status_code, answer.json()) == (200, ACCEPTED)
+    assert answer.headers["content-type"] == "application/json"
+    assert heard == [command.encode()]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry_after"),
+    [
+        (Refused("too-little-money", "The wallet holds less."), 409, None),
+        (Refused("invalid", "No.", field="body.amount"), 422, None),
+        (NotYet("behind", "Try again.", retry_after_s=7), 503, "7"),
+    ],
+)
+async def test_a_problem_keeps_its_status_and_words(
+    api: httpx.AsyncClient,
+    ledger: Client,
+    error: Refused | NotYet,
+    status: int,
+    retry_after: str | None,
+) -> None:
+    document = problem_document(error)
+    await answering(ledger, json.dumps(document).encode(), book="sad")
+    answer = await api.post("/api/commands", content=signed(book="sad"), headers=JOSE)
+    assert (answer.status_code, answer.json()) == (status, document)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers.get("retry-after") == retry_after
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "code"),
+    [
+        (signed(), {"content-type": "application/json"}, 415, "wrong-content-type"),
+        (signed(), {}, 415, "wrong-content-type"),
+        ("a" * 70_000, JOSE, 413, "too-large"),
+        ("", JOSE, 400, "not-a-command"),
+        ("a.b.c", JOSE, 400, "not-a-command"),
+        (KEYS["ann"].sign("hg-report+jws", b"{}"), JOSE, 400, "not-a-command"),
+        (signed(service="anchor"), JOSE, 422, "unknown-service"),
+        (signed(service=["ledger"]), JOSE, 422, "unknown-service"),
+        (signed(service="ledger.>"), JOSE, 422, "unknown-service"),
+        (signed(book="*"), JOSE, 422, "invalid-book"),
+        (signed(book="a.b"), JOSE, 422, "invalid-book"),
+        (signed(book=7), JOSE, 422, "invalid-book"),
+        (signed(book="nobody-home"), JOSE, 503, "service-away"),
+        (signed(service="oracle"), JOSE, 503, "service-away"),
+    ],
+)
+async def test_what_cannot_be_passed_on_is_a_problem(
+    api: httpx.AsyncClient, content: str, headers: dict[str, str], status: int, code: str
+) -> None:
+    answer = await api.post("/api/commands", content=content, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert ("retry-after" in answer.headers) == (status == 503)
+
+
+async def test_silence_and_nonsense_mean_try_again(api: httpx.AsyncClient, ledger: Client) -> None:
+    async def silent(_: Msg) -> None:
+        await asyncio.sleep(0)
+
+    await ledger.subscribe("commands.ledger.silent", cb=silent)
+    await answering(ledger, b"\xff", book="odd")
+    for book, code in (("silent", "no-answer"), ("odd", "bad-answer")):
+        answer = await api.post("/api/commands", content=signed(book=book), headers=JOSE)
+        assert (answer.status_code, answer.json()["code"]) == (503, code)
+        assert "retry-after" in answer.headers
+
+
+async def test_without_a_broker_the_answer_is_try_again(health: Health) -> None:
+    state = await made_state("postgresql://nobody@127.0.0.1:1/none", health)
+    async with _client(state) as api:
+        answer = await api.post("/api/commands", content=signed(), headers=JOSE)
+    assert (answer.status_code, answer.json()["code"]) == (503, "broker-away")
