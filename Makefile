@@ -9,7 +9,7 @@ T ?= tests
 SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up doctor test test-long check lint types boundaries fmt golden lock clean
+.PHONY: help setup demo up doctor test test-long bench check lint types boundaries fmt golden lock clean
 
 help: ## Show what can be made
 	@echo "Heliograph: energy that people own together."
@@ -40,6 +40,9 @@ test: check ## Run all checks and tests (heavy ones as a small fixed share)
 
 test-long: $(READY) ## Run the kill, fuzz and mutation tests at their full counts (SEED=n)
 	@HELIOGRAPH_TEST_SEED=$(SEED) $(BIN)/python -m pytest -m long -s --timeout 3600 $(T)
+
+bench: $(READY) ## Measure the hot paths beside their raw parts, as ratios (writes bench.json)
+	@$(BIN)/python -m bench --json bench.json
 
 check: lint types boundaries ## Lint, types and import boundaries
 

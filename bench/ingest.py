@@ -74,7 +74,7 @@ class Load:
         await self._moved.wait()
 
 
-async def _client(stack: Stack) -> Client:
+async def connect(stack: Stack) -> Client:
     """A connection in the account of the devices; the bootstrap's user may do what a load needs."""
     return await nats.connect(
         stack.urls.nats,
@@ -107,7 +107,7 @@ async def run(folder: Path, results: Results, *, meters: int, rounds: int) -> fl
     async with running(folder.with_name("ingest"), meters) as stack:
         await enrol(stack, names)
     async with running(folder.with_name("ingest"), meters, "ingest") as stack:
-        client = await _client(stack)
+        client = await connect(stack)
         load = Load(client)
         await load.start()
         rate = len(signed) / await load.send(signed)

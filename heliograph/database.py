@@ -24,20 +24,7 @@ async def prepare(dsn: str, passwords: Mapping[str, str], *, timeout_s: float = 
     Raises:
         StackError: It cannot be reached, or refuses.
     """
-    reason = "no answer"
-    try:
-        async with asyncio.timeout(timeout_s):
-            while True:
-                try:
-                    connection = await asyncpg.connect(dsn, timeout=5)
-                    break
-                except asyncpg.InvalidPasswordError as error:
-                    raise StackError(f"PostgreSQL refused the bootstrap: {error}.") from None
-                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                    reason = str(error) or type(error).__name__
-                await asyncio.sleep(RETRY_S)
-    except TimeoutError:
-        raise StackError(f"PostgreSQL did not answer in {timeout_s:g} s: {reason}.") from None
+    connection = await _connected(dsn, timeout_s)
     try:
         await _set_up(connection, passwords)
     except KeyError as error:
@@ -46,6 +33,22 @@ async def prepare(dsn: str, passwords: Mapping[str, str], *, timeout_s: float = 
         raise StackError(f"PostgreSQL could not be prepared: {error}.") from error
     finally:
         await connection.close()
+
+
+async def _connected(dsn: str, timeout_s: float) -> "asyncpg.Connection[asyncpg.Record]":
+    reason = "no answer"
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                try:
+                    return await asyncpg.connect(dsn, timeout=5)
+                except asyncpg.InvalidPasswordError as error:
+                    raise StackError(f"PostgreSQL refused the bootstrap: {error}.") from None
+                except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    reason = str(error) or type(error).__name__
+                await asyncio.sleep(RETRY_S)
+    except TimeoutError:
+        raise StackError(f"PostgreSQL did not answer in {timeout_s:g} s: {reason}.") from None
 
 
 async def _set_up(

@@ -8,6 +8,7 @@ The lock says beside every package who asked for it, so no index is asked. Nothi
 library is used: the image's first stage runs this before anything is installed.
 """
 
+# ruff: noqa: INP001 - a program beside the Dockerfile, in no package
 import re
 import sys
 import tomllib
@@ -85,8 +86,10 @@ def _entries(lock: str) -> Iterator[tuple[str, tuple[str, set[str]]]]:
     for entry in re.split(r"(?m)^(?=\S)", lock):
         found = _PINNED.match(entry)
         if found is not None:
-            comments = (line.strip() for line in entry.splitlines() if "# " in line)
-            via = {_canonical(c.removeprefix("# via").lstrip("# ")) for c in comments if c != "# via"}
+            comments = [line.strip() for line in entry.splitlines() if "# " in line]
+            via = {
+                _canonical(c.removeprefix("# via").lstrip("# ")) for c in comments if c != "# via"
+            }
             yield _canonical(found[1]), (entry, via - {PROJECT})
 
 

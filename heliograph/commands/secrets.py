@@ -13,15 +13,13 @@ if TYPE_CHECKING:
     from heliograph.layout import Layout
 
 
-def secrets(
+def secrets(  # noqa: PLR0913, PLR0917 - an option each
     out: Annotated[Path, typer.Argument(help="Folder of folders, one per reader; it is made.")],
     into: Annotated[
         Literal["compose", "kubernetes"],
         typer.Option("--for", help="What they are for; it decides host names."),
     ] = "compose",
-    nodes: Annotated[
-        int, typer.Option(min=1, max=5, help="Servers of the broker: 1, 3 or 5.")
-    ] = 1,
+    nodes: Annotated[int, typer.Option(min=1, max=5, help="Servers of the broker: 1, 3 or 5.")] = 1,
     database: Annotated[str, typer.Option(help="Host of PostgreSQL.")] = "postgres",
     book: Annotated[list[str] | None, typer.Option(help="A book; repeatable. pilot.")] = None,
     partitions: Annotated[int, typer.Option(help="Partitions of READINGS, fixed for ever.")] = 1,
@@ -33,7 +31,7 @@ def secrets(
             "Without any: rooftop:pv-1,home-1.",
         ),
     ] = None,
-    played: Annotated[
+    played: Annotated[  # noqa: FBT002 - as typer has flags
         bool, typer.Option(help="For the demonstration: its players' fixed keys.")
     ] = False,
     owner: Annotated[
@@ -78,9 +76,7 @@ def secrets(
     typer.echo(f"{out}: {'made' if made else 'nothing was missing'}; every file is written")
 
 
-def _layout(
-    books: Sequence[str], sites: Sequence[str], partitions: int, replicas: int
-) -> "Layout":
+def _layout(books: Sequence[str], sites: Sequence[str], partitions: int, replicas: int) -> "Layout":
     from heliograph.layout import DEFAULT_SITES, Layout  # noqa: PLC0415 - only when it is used
 
     named = {}

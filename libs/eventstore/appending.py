@@ -34,8 +34,8 @@ PAUSE_MAX_S: Final = 1.0
 GRACE_S: Final = 2.0
 """Seconds for which what looks like a lasting fault may still be a server that is starting.
 
-Nobody serves a subject (or the permission is missing), or only a part of a batch can be read (or the
-batch is torn).
+Nobody serves a subject (or the permission is missing), or only a part of a batch can be read (or
+the batch is torn).
 """
 
 

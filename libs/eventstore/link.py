@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import re
+from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -27,7 +28,9 @@ from libs.eventstore.wire import FIRST_ANSWER
 
 RETRY_PAUSE_S: Final = 0.1
 """Seconds between two attempts of a question to the API."""
-TIMEOUTS_MAX: Final = 2
+DENIED_MAX: Final = 100
+"""Forbidden subjects that are remembered, the newest."""
+TIMEOUTS_MAX: Final = 3
 """Questions in a row without an answer after which the connection is thought dead and made anew."""
 TRANSIENT_ERRORS: Final = frozenset({10008, 10009, 10076})
 """Error codes of a server that is starting, electing or has lost its storage."""
@@ -101,7 +104,9 @@ class Link:
         self.epoch = 0
         """Grows whenever the connection is lost or closed."""
         self.listeners: set[Callable[[], None]] = set()
-        """Called whenever `epoch` has grown."""
+        """Called whenever `epoch` has grown or a subject was forbidden."""
+        self.denied: deque[str] = deque(maxlen=DENIED_MAX)
+        """Subjects that the server has forbidden, in small letters as nats-py reports them."""
         self._on_closed = on_closed
         self._up = asyncio.Event()
         self._closed_by_us = False
@@ -178,12 +183,15 @@ class Link:
             return
         _LOG.warning("permission-refused %s", text)
         named = set(_QUOTED.findall(lowered))
+        self.denied.extend(named)
         for waiter in tuple(self._waiters.values()):
             hit = next((subject for subject in waiter.subjects if subject.lower() in named), None)
             if hit is None and "for subscription" in lowered:
                 hit = f"{self._inbox}.>"
             if hit is not None and not waiter.future.done():
                 waiter.future.set_exception(NotPermitted(hit, text))
+        for listener in tuple(self.listeners):
+            listener()
 
     async def _on_down(self) -> None:
         self._up.clear()

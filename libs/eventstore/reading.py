@@ -11,7 +11,13 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import Final, Protocol
 
-from libs.eventstore.errors import GapFound, Rewound, StoreUnavailable, Trimmed
+from libs.eventstore.errors import (
+    GapFound,
+    NotPermitted,
+    Rewound,
+    StoreUnavailable,
+    Trimmed,
+)
 from libs.eventstore.link import Link
 from libs.eventstore.model import Stored, StreamState
 from libs.eventstore.session import Session, SessionOver
@@ -42,6 +48,39 @@ class Leader(Protocol):
         ...
 
 
+class Restarts:
+    """Paces new sessions, and knows when they are of no use."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._barren = 0
+        self._nobody_since: float | None = None
+
+    def progress(self) -> None:
+        """Something came."""
+        self._barren, self._nobody_since = 0, None
+
+    async def pause(self, why: SessionOver | StoreUnavailable) -> None:
+        """Wait before the next session.
+
+        Raises:
+            NotPermitted: For some time nobody has served our requests.
+            StoreUnavailable: The connection is closed for good.
+        """
+        _LOG.debug("session-over %s", why)
+        if isinstance(why, StoreUnavailable) and self._link.closed_because is not None:
+            raise why
+        if not isinstance(why, SessionOver) or why.nobody is None:
+            self._nobody_since = None
+        elif self._nobody_since is None:
+            self._nobody_since = self._link.now()
+        elif self._link.now() - self._nobody_since > self._link.settings.grace_s:
+            raise NotPermitted(why.nobody, "nobody serves it for this connection")
+        self._barren += 1
+        pause_s = RESTART_PAUSE_S * 2.0 ** min(self._barren - 1, 10)
+        await asyncio.sleep(min(pause_s, RESTART_PAUSE_MAX_S))
+
+
 class Follower:
     """A reader with its position."""
 
@@ -63,7 +102,7 @@ class Follower:
 
     async def batches(self) -> AsyncGenerator[list[Stored], None]:
         """Read in order from session to session; see `EventStore.read`."""
-        barren = 0
+        restarts = Restarts(self._link)
         while not self._done():
             session: Session | None = None
             try:
@@ -77,20 +116,13 @@ class Follower:
                 while not self._done() and not self._exhausted(session, state):
                     batch = await self._next(session, state)
                     if batch:
-                        barren = 0
+                        restarts.progress()
                         yield batch
-            except SessionOver as over:
-                _LOG.debug("session-over %s %s", self._stream, over)
-                barren += 1
-            except StoreUnavailable:
-                if self._link.closed_because is not None:
-                    raise
-                barren += 1
+            except (SessionOver, StoreUnavailable) as why:
+                await restarts.pause(why)
             finally:
                 if session is not None:
                     await session.close()
-            if barren:
-                await asyncio.sleep(restart_pause_s(barren))
 
     def _session(self) -> Session:
         wanted = None
@@ -177,9 +209,9 @@ async def heads(
     newest = await leader.last(stream, subject_filter)
     if newest is None:
         return
-    position, barren = 0, 0
+    position, restarts = 0, Restarts(link)
     deadline = link.now() + link.settings.deadline_s
-    while True:
+    while link.now() <= deadline:
         session = Session(link, stream, 0, subject_filter, None)
         try:
             await session.open({"deliver_policy": "last_per_subject"}, deadline)
@@ -188,23 +220,16 @@ async def heads(
                 # After a new start the pass begins anew; what was handed over already is left out.
                 fresh = [message for message in batch if message.sequence > position]
                 if fresh:
-                    position, barren = fresh[-1].sequence, 0
+                    position = fresh[-1].sequence
+                    restarts.progress()
                     deadline = link.now() + link.settings.deadline_s
                     yield fresh
                 elif link.now() > deadline:
-                    raise StoreUnavailable(f"no progress reading {subject_filter} of {stream}")
-        except SessionOver as over:
-            _LOG.debug("session-over %s %s", stream, over)
-            barren += 1
-        else:
-            return
+                    break
+            else:
+                return
+        except SessionOver as why:
+            await restarts.pause(why)
         finally:
             await session.close()
-        if link.now() > deadline:
-            raise StoreUnavailable(f"no progress reading {subject_filter} of {stream}")
-        await asyncio.sleep(restart_pause_s(barren))
-
-
-def restart_pause_s(barren: int) -> float:
-    """Give the seconds to wait after so many sessions of which nothing came."""
-    return min(RESTART_PAUSE_S * 2.0 ** min(barren - 1, 10), RESTART_PAUSE_MAX_S)
+    raise StoreUnavailable(f"no progress reading {subject_filter} of {stream}")

@@ -15,6 +15,7 @@ from nats.errors import Error as NatsError
 
 from libs.eventstore.errors import (
     GapFound,
+    NotPermitted,
     UnexpectedAnswer,
 )
 from libs.eventstore.link import Link
@@ -41,7 +42,15 @@ _LOG: Final = logging.getLogger("heliograph.eventstore")
 
 
 class SessionOver(Exception):
-    """The session cannot go on; the next one begins where it ended."""
+    """The session cannot go on; the next one begins where it ended.
+
+    Attributes:
+        nobody: The subject that nobody serves, when this is why.
+    """
+
+    def __init__(self, why: str, nobody: str | None = None) -> None:
+        super().__init__(why)
+        self.nobody = nobody
 
 
 class Session:
@@ -72,6 +81,8 @@ class Session:
         self._inbox = ""
         self._subscription: Subscription | None = None
         self._made = False
+        self._heartbeat = False
+        self._more = f"{link.settings.api_prefix}.CONSUMER.MSG.NEXT.{stream}.{self._name}"
 
     async def open(self, policy: dict[str, Any], deadline: float) -> None:
         """Make the consumer and ask for the first messages.
@@ -119,27 +130,35 @@ class Session:
             SessionOver: The session cannot go on.
             GapFound: A position is missing in the store.
         """
-        if not self._buffer:
-            await self._wait(patience_s)
+        quiet = False
+        while not self._buffer and not quiet:
+            quiet = await self._wait(patience_s)
         batch, self._buffer = self._buffer[:PULL_COUNT], self._buffer[PULL_COUNT:]
         self.handed += len(batch)
         if not self._over:
             await self._pull()
         return batch
 
-    async def _wait(self, patience_s: float) -> None:
+    async def _wait(self, patience_s: float) -> bool:
+        """Wait for something to happen, and tell whether it was a sign that there is nothing."""
         if self._over is not None:
             raise self._over
         if self._epoch != self._link.epoch:
             raise SessionOver("connection lost")
+        if self._more.lower() in self._link.denied:
+            raise NotPermitted(self._more, "the server forbids it")
+        await self._pull()
         left_s = self._link.settings.silence_max_s - (self._link.now() - self._heard_at)
         self._wake.clear()
+        self._heartbeat = False
         try:
             async with asyncio.timeout(min(left_s, patience_s)):
                 await self._wake.wait()
         except TimeoutError:
             if self._link.now() - self._heard_at >= self._link.settings.silence_max_s:
                 raise SessionOver("no heartbeat") from None
+            return True
+        return self._heartbeat
 
     async def close(self) -> None:
         """Remove inbox and consumer; what cannot be removed now goes by itself after a minute."""
@@ -177,12 +196,9 @@ class Session:
             self._asked += count
             if self._wanted is not None:
                 self._wanted -= count
-            prefix = self._link.settings.api_prefix
             try:
                 await self._link.client.publish(
-                    f"{prefix}.CONSUMER.MSG.NEXT.{self._stream}.{self._name}",
-                    json.dumps(request).encode(),
-                    reply=f"{self._inbox}.{self._pulls}",
+                    self._more, json.dumps(request).encode(), reply=f"{self._inbox}.{self._pulls}"
                 )
             except NatsError as error:
                 raise SessionOver(str(error)) from error
@@ -227,8 +243,10 @@ class Session:
             self._asked -= returned
             if self._wanted is not None:
                 self._wanted += returned
-        elif status != "100":
-            self._end(SessionOver(f"{status} {text}"))
+        elif status == "100":
+            self._heartbeat = True
+        else:
+            self._end(SessionOver(f"{status} {text}", self._more if status == "503" else None))
         self._wake.set()
 
     def _end(self, why: Exception) -> None:

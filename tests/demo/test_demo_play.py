@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,24 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     done = play(tmp_path)
     assert done.returncode == 1
     assert "is not empty" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("first_day", "step_minutes"), [("2026-03-28", 5), ("2026-10-24", 1)], ids=["spring", "autumn"]
+)
+def test_days_of_23_and_25_hours_are_played_without_losing_a_watt_hour(
+    tmp_path: Path, first_day: str, step_minutes: int
+) -> None:
+    step, first = timedelta(minutes=step_minutes), datetime.fromisoformat(f"{first_day}T00:00Z")
+    times = [first + n * step for n in range(int(timedelta(days=3) / step))]
+    rows = [f"{time.isoformat()},{time.hour * 30}" for time in times]
+    (tmp_path / "file.csv").write_text("\n".join(["time,watts", *rows]))
+    options = ("--data", str(tmp_path / "file.csv"), "--time-zone", "Europe/Berlin")
+    done = play(tmp_path / "play", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # The plant gives 30 W more each hour of the day, the household draws at most 500 of it.
+    own_use_wh = 3 * sum(min(hour * 30, 500) for hour in range(24))
+    invoices = result_of(tmp_path / "play")["invoices"]
+    lines = [line for each in invoices for line in each["lines"]]
+    assert abs(sum(line["energy_wh"] for line in lines) - own_use_wh) <= 3 * 96
+    assert sum(each["rated_intervals"] for each in invoices) == 3 * 96

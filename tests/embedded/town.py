@@ -57,6 +57,12 @@ class BrokerProcess:
         return f"nats://127.0.0.1:{self.ports['nats']}"
 
     def start(self) -> Self:
+        """Launch it and declare its streams."""
+        self.launch()
+        asyncio.run(self.declare())
+        return self
+
+    def launch(self) -> None:
         listeners = Listeners(
             client_port=self.ports["nats"],
             monitor_port=self.ports["monitor"],
@@ -71,8 +77,6 @@ class BrokerProcess:
                 stdout=log,
                 stderr=log,
             )
-        asyncio.run(self.declare())
-        return self
 
     def stop(self, number: int = 15) -> None:
         if self._process is not None:

@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -29,12 +29,14 @@ names = st.from_regex(r"[A-Za-z0-9_./:-]{1,40}", fullmatch=True)
 several = st.lists(positions, max_size=6, unique_by=lambda position: position.stream)
 
 
+@settings(max_examples=50)
 @given(positions)
 def test_every_position_comes_back_from_its_text(position: Position) -> None:
     assert Position.parse(str(position)) == position
     assert TypeAdapter(PositionText).validate_python(str(position)) == str(position)
 
 
+@settings(max_examples=30)
 @given(several)
 def test_every_list_of_positions_comes_back_from_its_text(wanted: list[Position]) -> None:
     text = write_seen(wanted)
@@ -45,6 +47,7 @@ def test_every_list_of_positions_comes_back_from_its_text(wanted: list[Position]
     assert TypeAdapter(SeenText).validate_python(text) == text
 
 
+@settings(max_examples=50)
 @given(st.none() | positions, names)
 def test_every_cause_comes_back_from_its_text(position: Position | None, name: str) -> None:
     text = write_cause(position, name)
@@ -161,6 +164,7 @@ def test_the_two_readings_of_a_position_agree(text: str) -> None:
         assert TypeAdapter(PositionText).validate_python(text) == text
 
 
+@settings(max_examples=50)
 @given(positions, positions)
 def test_positions_sort_by_stream_then_place(one: Position, other: Position) -> None:
     same = one.stream == other.stream

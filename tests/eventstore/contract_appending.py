@@ -1,7 +1,7 @@
 """The first half of the contract of `EventStore`: appending.
 
-Every test runs against the real store and the one in memory; `world` is a fixture of the module that
-derives its class from `AppendingContract`.
+Every test runs against the real store and the one in memory; `world` is a fixture of the module
+that derives its class from `AppendingContract`.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The second half of the contract of `EventStore`: reading.
 
-Every test runs against the real store and the one in memory; `world` is a fixture of the module that
-derives its class from `ReadingContract`.
+Every test runs against the real store and the one in memory; `world` is a fixture of the module
+that derives its class from `ReadingContract`.
 """
 
 import asyncio

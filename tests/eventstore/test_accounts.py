@@ -40,7 +40,7 @@ def config() -> str:
     exports = ['{service: "ledger.1.>", accounts: [WRITER]}']
     imports = []
     for name, kind in API.items():
-        exports.append(f'{{service: "$JS.API.{name}", {kind}accounts: [WRITER, READER]}}')
+        exports.append(f'{{service: "$JS.API.{name}", {kind}accounts: [WRITER, READER, HALF]}}')
         imports.append(
             f'{{service: {{account: VAULT, subject: "$JS.API.{name}"}}, to: "FACTS.API.{name}"}}'
         )
@@ -58,6 +58,8 @@ def config() -> str:
               {{user: writer, password: writer}}
               {{user: narrow, password: narrow,
                 permissions: {{publish: ["ledger.1.a.>", "FACTS.API.>"], subscribe: ["_INBOX.>"]}}}}
+              {{user: unhelped, password: unhelped,
+                permissions: {{publish: ["FACTS.API.STREAM.>", "FACTS.API.CONSUMER.CREATE.>"]}}}}
               {{user: deaf, password: deaf, permissions: {{subscribe: ["_OTHER.>"]}}}}
             ]
             imports: [{", ".join([write, *imports])}]
@@ -65,6 +67,10 @@ def config() -> str:
           READER {{
             users: [{{user: reader, password: reader}}]
             imports: [{", ".join(imports)}]
+          }}
+          HALF {{
+            users: [{{user: half, password: half}}]
+            imports: [{", ".join(one for one in imports if "MSG.NEXT" not in one)}]
           }}
           STRANGER {{ users: [{{user: stranger, password: stranger}}] }}
         }}"""
@@ -157,6 +163,18 @@ async def test_a_stranger_reaches_nothing(town: Town) -> None:
         assert isinstance(caught.value, NotPermitted | StoreUnavailable)
         with pytest.raises(EventStoreError):
             await anext(stranger.read(S))
+
+
+@pytest.mark.parametrize("user", ["half", "unhelped"])
+async def test_a_reader_that_may_not_ask_for_messages_is_told(town: Town, user: str) -> None:
+    writer, reader = await town.enter("writer"), await town.enter(user)
+    end = await writer.end(S)
+    await writer.append(S, [Frame("ledger.1.a.x", b"1")], expected=end)
+    async with asyncio.timeout(3):
+        with pytest.raises(NotPermitted, match=r"MSG\.NEXT"):
+            await anext(reader.read(S))
+        with pytest.raises(NotPermitted, match=r"MSG\.NEXT"):
+            await anext(reader.last_each(S, "ledger.1.>"))
 
 
 async def test_a_connection_that_may_not_listen_is_told(town: Town) -> None:

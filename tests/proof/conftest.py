@@ -12,7 +12,8 @@ from libs.proof.model import TrustFile
 from tests import devnet_process
 from tests.anchor.world import ACCOUNT, LOG_SEED
 from tests.devnet_process import PASSPHRASE, DevnetProcess
-from tests.proof.play import playing, to_the_end_of_august, with_troubles
+from tests.proof.play import playing
+from tests.proof.seasons import to_the_end_of_august, with_troubles
 
 Season = dict[str, list[Stored]]
 

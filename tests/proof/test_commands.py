@@ -1,5 +1,7 @@
 """`heliograph verify` and `heliograph prove`, as somebody calls them."""
 
+import asyncio
+import base64
 import json
 import subprocess
 import sys
@@ -10,12 +12,15 @@ import typer
 from typer.testing import CliRunner
 
 from heliograph import prove as prove_command
+from heliograph.credentials import Credentials
 from heliograph.prove import prove
+from heliograph.stack import Stack, StackOptions
 from heliograph.verify import verify
-from libs.eventstore import Stored
-from libs.proof.build import log_keys_of
+from libs.events.subjects import family_of
+from libs.eventstore import Frame, JetStreamStore, Stored
 from libs.proof.model import TrustFile
 from libs.proof.verify import Verdict, verify_proof
+from tests.anchor.world import LOG_SEED
 from tests.devnet_process import ROOT
 
 Season = dict[str, list[Stored]]
@@ -106,7 +111,6 @@ def test_prove_writes_what_verifies(
     assert done.exit_code == 0, done.output
     assert trust.read_bytes() == trusted.to_bytes()
     assert verify_proof(out.read_bytes(), trust.read_bytes()).verdict is Verdict.PROVED
-    assert log_keys_of("demo", season, b"\x00" * 31 + b"\x01") != trusted.log_keys
 
 
 @pytest.mark.parametrize(
@@ -137,3 +141,36 @@ def test_prove_says_what_is_missing(
 def test_prove_needs_a_folder_of_a_stack(tmp_path: Path) -> None:
     done = CliRunner().invoke(app(), ["prove", "x", "-o", "o", "--data", str(tmp_path)])
     assert "not the data folder of a stack" in str(done.exception)
+
+
+async def test_prove_reads_the_streams_of_a_running_stack(
+    season: Season, trusted: TrustFile, tmp_path: Path
+) -> None:
+    """A real broker with its accounts: written by each stream's writer, read by the auditor."""
+    seeds = {"anchor-log": base64.b64encode(LOG_SEED).decode()}
+    Credentials({}, seeds).save(tmp_path / "credentials.json")
+    options = StackOptions(
+        data=tmp_path, services=(), infrastructure=("broker",), deployment="demo"
+    )
+    out, trust = tmp_path / "proof.json", tmp_path / "trust.json"
+    async with Stack(options) as stack:
+        for stream, rows in season.items():
+            user = family_of(stream)[0].writer
+            store = await JetStreamStore.connect(
+                stack.urls.nats, user, stack.credentials.passwords[user], api_prefix="FACTS.API"
+            )
+            frames = [Frame(row.subject, row.data) for row in rows]
+            for begin in range(0, len(frames), 500):
+                await store.append(stream, frames[begin : begin + 500], expected=begin)
+            await store.close()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "heliograph", "prove", "home-2016-07"),
+            *("--data", str(tmp_path), "-o", str(out), "--trust-out", str(trust)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=ROOT,
+        )
+        told, _ = await process.communicate()
+    assert process.returncode == 0, told.decode()
+    assert trust.read_bytes() == trusted.to_bytes()
+    assert verify_proof(out.read_bytes(), trust.read_bytes()).verdict is Verdict.PROVED

@@ -1,0 +1,171 @@
+"""Two small seasons: one in which all goes well, and one with troubles."""
+
+from collections.abc import Sequence
+from datetime import UTC, timedelta
+
+from libs.events.books import Terms
+from libs.events.commands import (
+    AcceptRaise,
+    ApproveSystem,
+    DepositFunds,
+    EnrolMeter,
+    Invest,
+    OpenAgreement,
+    OpenHolding,
+    Pay,
+    ProposeSystem,
+    PublishTariff,
+    RegisterMember,
+)
+from libs.events.metering import RegisterValue
+from tests.proof.play import START, USD, Play, Teller, home, key, payload_of, sun
+
+TERMS = Terms(return_ppm_year=0, minimum_payment_stroops=0)
+ZONE = "America/Denver"
+
+ROLES = {
+    "approver": ("approver", "operator"),
+    "developer": ("developer",),
+    "household": ("recipient",),
+    "neighbour": ("recipient",),
+    "investor-1": ("investor",),
+    "investor-2": ("investor",),
+}
+
+
+async def enrol(play: Play, meter: str, holding: str | None) -> None:
+    names = ("consumed", "generated") if holding is None else ("consumed",)
+    starts = tuple(RegisterValue.model_validate({"name": n, "value_wh": 0}) for n in names)
+    body = EnrolMeter.model_validate(
+        {
+            "meter": meter,
+            "address": key("teller").address,
+            "role": "generation" if holding is None else "consumption",
+            "system": "sunrise",
+            "holding": holding,
+            "site": "site",
+            "nameplate_w": 6_000,
+            "starts": starts,
+        }
+    )
+    await play.ask("approver", body, "0")
+
+
+async def set_up(
+    play: Play, *, price_usd: int = 4_000, holdings: dict[str, int] | None = None
+) -> None:
+    """Members, tariff, meters, a funded system, holdings and an agreement."""
+    for member, roles in ROLES.items():
+        body = RegisterMember.model_validate(
+            {"member": member, "address": key(member).address, "roles": roles}
+        )
+        await play.ask("approver", body, "register")
+    tariff = PublishTariff(
+        tariff="fixed", asset="USD", price_stroops_per_kwh=USD // 5, effective_from=play.now
+    )
+    await play.ask("approver", tariff, "main")
+    units = price_usd * USD
+    holdings = holdings or {"household": units}
+    await enrol(play, "pv-1", None)
+    for member in holdings:
+        await enrol(play, f"{member}-1", f"holding-{member}")
+    for investor, part in (("investor-1", 6), ("investor-2", 4)):
+        deposit = DepositFunds(member=investor, asset="USD", amount_stroops=units * part // 10)
+        await play.ask("approver", deposit)
+    await play.ask("approver", DepositFunds(member="household", asset="USD", amount_stroops=units))
+    await play.ask(
+        "developer",
+        ProposeSystem(
+            system="sunrise",
+            asset="USD",
+            price_stroops=units,
+            nameplate_w=6_000,
+            site="site",
+            time_zone=ZONE,
+            terms=TERMS,
+        ),
+    )
+    await play.ask("approver", ApproveSystem(system="sunrise"))
+    for investor, part in (("investor-1", 6), ("investor-2", 4)):
+        amount = units * part // 10
+        await play.ask(investor, Invest(system="sunrise", amount_stroops=amount, terms=TERMS))
+    await play.ask("household", AcceptRaise(system="sunrise"))
+    for member, held in holdings.items():
+        opened = OpenHolding(
+            holding=f"holding-{member}", system="sunrise", recipient=member, units=held
+        )
+        await play.ask("approver", opened)
+    first = play.now.astimezone(UTC).date()
+    agreement = OpenAgreement(
+        agreement="home",
+        holding="holding-household",
+        tariff="fixed",
+        period="month",
+        first_day=first.isoformat(),
+        rating_interval_s=900,
+        settlement_lag_s=86_400,
+        due_after_s=14 * 86_400,
+        terms=TERMS,
+    )
+    await play.ask("household", agreement)
+
+
+def tellers(holders: Sequence[str] = ("household",)) -> dict[str, Teller]:
+    teller = key("teller")
+    made = {"pv-1": Teller("pv-1", teller, {"generated": sun, "consumed": lambda _: 0}, START)}
+    for holder in holders:
+        made[f"{holder}-1"] = Teller(f"{holder}-1", teller, {"consumed": home}, START)
+    return made
+
+
+async def to_the_end_of_august(play: Play) -> None:
+    """Four days of July and all of August; both invoices are paid, the last by two payments."""
+    await set_up(play)
+    meters = tellers()
+    for day in range(1, 39):
+        to = START + timedelta(days=day)
+        for teller in meters.values():
+            outcomes = await play.deliver(teller.reports(to))
+            assert set(outcomes) == {"ACCEPTED"}, outcomes
+        await play.advance(to)
+        if day in {6, 36}:
+            await play.ask("household", Pay(agreement="home", amount_stroops=5 * USD))
+        if day in {7, 37}:
+            await play.ask("household", Pay(agreement="home", amount_stroops=100 * USD))
+
+
+async def with_troubles(play: Play) -> None:
+    """What goes wrong in a real season: reports lost, late, sent twice with other bytes."""
+    units = 4_000 * USD
+    await set_up(play, holdings={"household": units * 3 // 4, "neighbour": units // 4})
+    meters = tellers(("household", "neighbour"))
+    meters["neighbour-1"].interval_s, meters["neighbour-1"].per_report = 300, 36
+    late: list[str] = []
+    for day in range(1, 7):
+        to = START + timedelta(days=day)
+        for name, teller in meters.items():
+            texts = teller.reports(to)
+            if day == 1 and name == "household-1":
+                texts = texts[1:]  # the very first report never comes
+            if day == 2 and name == "pv-1":
+                del texts[1]  # lost for ever
+            if day == 2 and name == "neighbour-1":
+                late = [texts.pop(3)]
+            outcomes = await play.deliver(texts)
+            assert set(outcomes) == {"ACCEPTED"}, outcomes
+        if day == 3:
+            assert await play.deliver(late) == ["ACCEPTED"]
+            forged = meters["pv-1"].key.sign(
+                "hg-report+jws", payload_of(late[0]).replace(b'"neighbour-1"', b'"pv-1"')
+            )
+            assert (await play.deliver([forged]))[0].startswith("REFUSED")
+            tariff = PublishTariff(
+                tariff="fixed",
+                asset="USD",
+                price_stroops_per_kwh=USD // 4,
+                effective_from=START + timedelta(days=3),
+            )
+            await play.ask("approver", tariff, "main")
+            later = tariff.model_copy(update={"effective_from": START + timedelta(days=20)})
+            await play.ask("approver", later, "main")
+        await play.advance(to)

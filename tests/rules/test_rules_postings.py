@@ -1,0 +1,355 @@
+"""Postings and books: every fact balances per asset, and no account ever crosses its side.
+
+The facts are the golden examples; random histories are drawn by Hypothesis. The account map that is
+expected is written out from the domain rules, section 11, and not from the code.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from libs.events.books import (
+    Cleared,
+    FundsDeposited,
+    InvestmentMade,
+    MoneyMove,
+    OwnershipTransferred,
+    PaymentSettled,
+    RaiseAccepted,
+    SystemApproved,
+    Terms,
+    TitleMove,
+)
+from libs.events.fact import Fact
+from libs.events.invoicing import InvoiceIssued, InvoiceLine
+from libs.rules.postings import Books, Posting, is_debit_account, postings
+from tests.histories import ANY_COMMAND_SIGNED as SIGNED
+from tools.examples import Example, examples
+
+EXAMPLES = {example.name: example for example in examples()}
+POSTING = {
+    "FundsDeposited",
+    "SystemApproved",
+    "InvestmentMade",
+    "RaiseAccepted",
+    "InvoiceIssued",
+    "PaymentSettled",
+    "OwnershipTransferred",
+}
+
+# Domain rules, section 11, all that stands there.
+DEBIT = """custody issuer due return_due overbilled grid_due owed_by issued shortfall"""
+CREDIT = """wallet hold credit escrow build cover tax payout suspense transit billed return_to
+prepaid grid_for owed_to approver reserved title own kwh retired"""
+
+NOON = datetime(2016, 7, 1, 12, tzinfo=UTC)
+TERMS = Terms(return_ppm_year=0, minimum_payment_stroops=0)
+U, C, T = "U:USD", "C:USD", "T:sun"
+
+
+def of(name: str) -> tuple[Posting, ...]:
+    return postings(EXAMPLES[name].fact)
+
+
+def sums(entries: Sequence[Posting]) -> Counter[tuple[str, str]]:
+    """Debits less credits of every account, per asset."""
+    found: Counter[tuple[str, str]] = Counter()
+    for entry in entries:
+        found[entry.asset, entry.debit] += entry.amount
+        found[entry.asset, entry.credit] -= entry.amount
+    return found
+
+
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=lambda example: example.name)
+def test_every_fact_balances_for_each_asset_alone(example: Example) -> None:
+    entries = postings(example.fact)
+    found = sums(entries)
+    per_asset = Counter({asset: 0 for asset, _ in found})
+    for (asset, _), amount in found.items():
+        per_asset[asset] += amount
+
+    assert set(per_asset.values()) <= {0}
+    assert all(entry.amount > 0 and entry.debit != entry.credit for entry in entries)
+    assert all(entry.asset[:2] in {"U:", "C:", "T:", "W:"} for entry in entries)
+    assert bool(entries) == (type(example.fact).fact_name in POSTING)
+
+
+@pytest.mark.parametrize("word", DEBIT.split())
+def test_debit_accounts_are_those_of_the_rules(word: str) -> None:
+    assert is_debit_account(word)
+    assert is_debit_account(f"{word}:a:b")
+    assert not is_debit_account(f"{word}s:a")
+
+
+@pytest.mark.parametrize("word", CREDIT.split())
+def test_credit_accounts_are_those_of_the_rules(word: str) -> None:
+    assert not is_debit_account(word)
+    assert not is_debit_account(f"{word}:issuer:due")
+
+
+def test_a_deposit_of_book_money_comes_from_its_issuer() -> None:
+    assert of("FundsDeposited.v1") == (Posting(U, "issuer:USD", "wallet:ines", 25_000_000_000),)
+
+
+def test_an_approved_system_puts_its_title_into_the_approvers_hand() -> None:
+    title = Posting("T:sunrise", "issued:sunrise", "approver:sunrise", 40_000_000_000)
+
+    assert of("SystemApproved.v1") == (title,)
+
+
+def test_an_investment_moves_money_into_escrow_and_reserves_title() -> None:
+    assert of("InvestmentMade.v1") == (
+        Posting(U, "wallet:ines", "escrow:sunrise:ines", 25_000_000_000),
+        Posting("T:sunrise", "approver:sunrise", "reserved:sunrise:ines", 25_000_000_000),
+    )
+
+
+def test_an_accepted_raise_builds_and_makes_reserved_units_title() -> None:
+    assert of("RaiseAccepted.v1") == (
+        Posting(U, "escrow:sunrise:ines", "build:sunrise", 25_000_000_000),
+        Posting("T:sunrise", "reserved:sunrise:ines", "title:sunrise:ines", 25_000_000_000),
+        Posting(U, "escrow:sunrise:ivo", "build:sunrise", 15_000_000_000),
+        Posting("T:sunrise", "reserved:sunrise:ivo", "title:sunrise:ivo", 15_000_000_000),
+    )
+
+
+def test_an_invoice_is_a_claim_by_class() -> None:
+    assert of("InvoiceIssued.v1") == (
+        Posting(C, "due:raul-home", "billed:raul-home:energy", 338_214_000),
+    )
+
+
+def test_a_line_of_nothing_posts_nothing() -> None:
+    fact = EXAMPLES["InvoiceIssued.v1"].fact
+    assert isinstance(fact, InvoiceIssued)
+    nothing = fact.lines[0].model_copy(update={"amount_stroops": 0, "line": 2})
+    tax = fact.lines[0].model_copy(update={"amount_stroops": 7, "line": 3, "line_class": "tax"})
+
+    found = postings(fact.model_copy(update={"lines": (nothing, tax)}))
+
+    assert found == (Posting(C, "due:raul-home", "billed:raul-home:tax", 7),)
+
+
+def test_a_payment_goes_through_credit_to_those_to_whom_it_is_due() -> None:
+    assert of("PaymentSettled.v1") == (
+        Posting(U, "wallet:raul", "credit:raul-home", 340_000_000),
+        Posting(C, "billed:raul-home:energy", "due:raul-home", 338_214_000),
+        Posting(C, "return_to:raul-home:ines", "return_due:raul-home", 106_164_384),
+        Posting(U, "credit:raul-home", "wallet:ines", 106_164_384),
+        Posting(C, "return_to:raul-home:ivo", "return_due:raul-home", 63_698_630),
+        Posting(U, "credit:raul-home", "wallet:ivo", 63_698_630),
+        Posting(U, "credit:raul-home", "wallet:ines", 105_219_366),
+        Posting(U, "credit:raul-home", "wallet:ivo", 63_131_620),
+    )
+    assert sums(of("PaymentSettled.v1"))[U, "credit:raul-home"] == -1_786_000
+
+
+def test_title_follows_cash_into_the_agreement() -> None:
+    assert of("OwnershipTransferred.v1") == (
+        Posting("T:sunrise", "title:sunrise:ines", "own:raul-home", 105_219_366),
+        Posting("T:sunrise", "title:sunrise:ivo", "own:raul-home", 63_131_620),
+    )
+
+
+def test_a_fact_that_moves_nothing_posts_nothing() -> None:
+    silent = [name for name, each in EXAMPLES.items() if type(each.fact).fact_name not in POSTING]
+
+    assert len(silent) >= 12
+    assert all(of(name) == () for name in silent)
+
+
+def test_balances_stand_on_the_normal_side() -> None:
+    books = Books()
+    books.post([Posting(U, "issuer:USD", "wallet:ines", 100)])
+    books.post([Posting(U, "wallet:ines", "escrow:sun:ines", 60)])
+
+    assert books.balance(U, "issuer:USD") == 100
+    assert books.balance(U, "wallet:ines") == 40
+    assert books.balance(U, "escrow:sun:ines") == 60
+    assert books.balance(U, "wallet:nobody") == books.balance("U:EUR", "wallet:ines") == 0
+    assert books.totals() == {U: (100, 100)}
+
+
+def test_assets_do_not_mix() -> None:
+    books = Books()
+    books.post([Posting(U, "issuer:USD", "wallet:ines", 5)])
+
+    with pytest.raises(ValueError, match="wallet:ines would stand at -1 of U:EUR"):
+        books.post([Posting("U:EUR", "wallet:ines", "wallet:ivo", 1)])
+    assert books.totals() == {U: (5, 5)}
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [Posting(U, "wallet:ines", "wallet:ivo", 101)],
+        [Posting(U, "wallet:ines", "wallet:ivo", 60), Posting(U, "wallet:ines", "wallet:ivo", 41)],
+        [Posting(U, "wallet:ivo", "issuer:USD", 1)],
+        [Posting(U, "wallet:ines", "issuer:USD", 101)],
+        [Posting(U, "issuer:USD", "wallet:ivo", 5), Posting(C, "billed:a:tax", "due:a", 1)],
+        [Posting(U, "wallet:ines", "wallet:ivo", 1), Posting(U, "a", "b", 0)],
+        [Posting(U, "wallet:ines", "wallet:ivo", -1)],
+    ],
+    ids=["too much", "too much in two", "empty", "issuer below zero", "other asset", "zero", "below zero"],
+)
+def test_what_crosses_an_account_is_refused_and_changes_nothing(entries: list[Posting]) -> None:
+    books = Books()
+    books.post([Posting(U, "issuer:USD", "wallet:ines", 100)])
+    before = books.totals(), books.accounts(U, ""), books.accounts(C, "")
+
+    with pytest.raises(ValueError, match=r"would stand at|posting of"):
+        books.post(entries)
+
+    assert (books.totals(), books.accounts(U, ""), books.accounts(C, "")) == before
+
+
+def test_an_account_may_pass_through_zero_within_one_fact() -> None:
+    books = Books()
+    books.post([Posting(U, "wallet:ines", "wallet:ivo", 5), Posting(U, "issuer:USD", "wallet:ines", 5)])
+
+    assert books.accounts(U, "wallet:") == {"wallet:ivo": 5}
+
+
+def test_accounts_are_listed_by_prefix_and_without_empty_ones() -> None:
+    books = Books()
+    books.post([Posting(T, "issued:sun", "approver:sun", 10)])
+    books.post([Posting(T, "approver:sun", "title:sun:ines", 4)])
+    books.post([Posting(T, "approver:sun", "title:sun:ivo", 6)])
+    books.post([Posting("T:moon", "issued:moon", "title:sun:eve", 1)])
+
+    assert books.accounts(T, "title:sun:") == {"title:sun:ines": 4, "title:sun:ivo": 6}
+    assert books.accounts(T, "approver:") == {}
+    assert books.accounts(T, "") == {"issued:sun": 10, "title:sun:ines": 4, "title:sun:ivo": 6}
+
+
+def test_posting_nothing_changes_nothing() -> None:
+    books = Books()
+    books.post([])
+
+    assert books.totals() == {}
+
+
+@settings(max_examples=80)
+@given(
+    st.lists(
+        st.builds(
+            Posting,
+            st.sampled_from([U, C, T]),
+            st.sampled_from(["issuer:USD", "wallet:a", "wallet:b", "due:x", "title:sun:a"]),
+            st.sampled_from(["issuer:USD", "wallet:a", "wallet:b", "due:x", "own:x"]),
+            st.integers(-1, 50),
+        ),
+        max_size=30,
+    )
+)
+def test_debits_equal_credits_after_whatever_is_posted(entries: list[Posting]) -> None:
+    books = Books()
+    accepted: list[Posting] = []
+    for entry in entries:
+        before = books.totals()
+        try:
+            books.post([entry])
+        except ValueError:
+            assert books.totals() == before
+        else:
+            accepted.append(entry)
+        assert all(debits == credits_ for debits, credits_ in books.totals().values())
+
+    for (asset, account), amount in sums(accepted).items():
+        assert books.balance(asset, account) == (amount if is_debit_account(account) else -amount)
+        assert books.balance(asset, account) >= 0
+
+
+MEMBERS = ("ines", "ivo", "ida")
+parts = st.lists(st.integers(1, 10**9), min_size=1, max_size=3)
+
+
+@settings(max_examples=60)
+@given(parts, st.lists(st.integers(1, 10**8), max_size=6), st.data())
+def test_the_life_of_a_system_keeps_every_law(
+    invested: list[int], paid: list[int], data: st.DataObject
+) -> None:
+    price = sum(invested)
+    facts: list[Fact] = [SystemApproved(system="sun", shares=price, command=SIGNED)]
+    for member, amount in zip(MEMBERS, invested, strict=False):
+        facts += [_deposit(member, amount), _investment(member, amount)]
+    moves = [TitleMove(member=m, shares=s) for m, s in zip(MEMBERS, invested, strict=False)]
+    facts.append(
+        RaiseAccepted(system="sun", recipient="raul", asset="USD", moves=tuple(moves), command=SIGNED)
+    )
+    owed = dict(zip(MEMBERS, invested, strict=False))
+    own = 0
+    for number, amount in enumerate(paid, 1):
+        payee = data.draw(st.sampled_from(sorted(owed)))
+        part = min(amount, owed[payee])
+        if part == 0:
+            continue
+        owed[payee] -= part
+        own += part
+        facts += [_deposit("raul", part), _invoice(number, part), *_payment(number, payee, part, own)]
+
+    books = Books()
+    for fact in facts:
+        books.post(postings(fact))
+        assert all(debits == credits_ for debits, credits_ in books.totals().values())
+
+    titles = books.accounts(T, "title:sun:")
+    assert titles == {f"title:sun:{member}": left for member, left in owed.items() if left}
+    assert sum(titles.values()) + books.balance(T, "own:home") == price
+    assert books.balance(U, "build:sun") == price
+    assert books.balance(C, "due:home") == books.balance(U, "credit:home") == 0
+
+
+def _deposit(member: str, amount: int) -> FundsDeposited:
+    return FundsDeposited(member=member, asset="USD", amount_stroops=amount, command=SIGNED)
+
+
+def _investment(member: str, amount: int) -> InvestmentMade:
+    return InvestmentMade(
+        investment=f"{member}.1",
+        system="sun",
+        investor=member,
+        asset="USD",
+        amount_stroops=amount,
+        terms=TERMS,
+        command=SIGNED,
+    )
+
+
+def _invoice(number: int, amount: int) -> InvoiceIssued:
+    line = EXAMPLES["InvoiceIssued.v1"].fact
+    assert isinstance(line, InvoiceIssued)
+    lines: tuple[InvoiceLine, ...] = (line.lines[0].model_copy(update={"amount_stroops": amount}),)
+    changes = {"agreement": "home", "number": number, "lines": lines, "total_stroops": amount}
+    return line.model_copy(update=changes)
+
+
+def _payment(number: int, payee: str, amount: int, own: int) -> tuple[Fact, Fact]:
+    return (
+        PaymentSettled(
+            payment=f"raul.{number}",
+            agreement="home",
+            payer="raul",
+            asset="USD",
+            amount_stroops=amount,
+            cleared=(Cleared(invoice=f"home-{number}", line_class="energy", amount_stroops=amount),),
+            returns=(),
+            principal=(MoneyMove(member=payee, amount_stroops=amount),),
+            credit_stroops=0,
+            command=SIGNED,
+        ),
+        OwnershipTransferred(
+            payment=f"raul.{number}",
+            system="sun",
+            holding="h",
+            agreement="home",
+            to_member="raul",
+            moves=(TitleMove(member=payee, shares=amount),),
+            own_shares=own,
+            holding_units=10**12,
+        ),
+    )
