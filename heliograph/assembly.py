@@ -119,19 +119,18 @@ def urls_of(
         passwords: By role of the database.
         processes: Those that serve health.
     """
-
-    def dsn(role: str) -> str:
-        at = f"127.0.0.1:{ports['postgres']}/{postgres.DATABASE}"
-        return f"postgresql://{role}:{passwords[role]}@{at}"
-
+    owner, reader = (
+        postgres.dsn(role, passwords[role], ports["postgres"])
+        for role in (postgres.OWNER, postgres.READER)
+    )
     health = {name: f"http://127.0.0.1:{ports[f'health-{name}']}" for name in processes}
     return Urls(
         nats=f"nats://127.0.0.1:{ports['nats']}",
         mqtt_host="127.0.0.1",
         mqtt_port=ports["mqtt"],
         monitor=f"http://127.0.0.1:{ports['monitor']}",
-        postgres=dsn(postgres.OWNER),
-        postgres_reader=dsn(postgres.READER),
+        postgres=owner,
+        postgres_reader=reader,
         devnet=f"http://127.0.0.1:{ports['devnet']}",
         gateway=f"http://127.0.0.1:{ports['gateway']}",
         health=MappingProxyType(health),

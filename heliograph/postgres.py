@@ -15,6 +15,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import asyncpg
 
@@ -62,6 +63,11 @@ def programs() -> Path:
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
+def dsn(role: str, password: str, port: int) -> str:
+    """Give the address of the database for a role, with its password."""
+    return f"postgresql://{role}:{quote(password, safe='')}@127.0.0.1:{port}/{DATABASE}"
+
+
 class Postgres:
     """One cluster: `prepare` before each start, `command` to start it, `ready` to wait for it."""
 
@@ -84,7 +90,7 @@ class Postgres:
 
     def dsn(self, role: str) -> str:
         """Give the address of the database for a role, with its password."""
-        return f"postgresql://{role}:{self._passwords[role]}@127.0.0.1:{self._port}/{DATABASE}"
+        return dsn(role, self._passwords[role], self._port)
 
     def command(self) -> Command:
         """Give the program that serves, to be run in the foreground."""

@@ -101,7 +101,7 @@ def _tell_refusal(refused: "Refused") -> None:
 
 
 def _tell_step(step: "Step") -> None:
-    counts = ", ".join(f"{count:,} {what}" for what, count in step.counts.items())
+    counts = ", ".join(f"{what}: {count:,}" for what, count in step.counts.items())
     tail = f" ({counts})" if counts else ""
     _say(f"{step.number:3} ✓ {step.name}: {step.checked}{tail}", None)
 

@@ -184,13 +184,12 @@ class FaultProxy:
             if connection.client_gone:
                 self._later(self._cut_soon(connection))
 
-    async def _accept(
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._later(self._serve(reader, writer))
+
+    async def _serve(
         self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter
     ) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         try:
             server_reader, server_writer = await asyncio.open_connection(
                 self._host, self._upstream_port

@@ -43,6 +43,9 @@ from libs.eventstore.model import (
 from libs.eventstore.reading import Follower, heads
 from libs.eventstore.wire import encode_append, is_end_of_append, parse_headers, split_headers
 
+APPEND_ID_BYTES: Final = 12
+"""Random bytes of an append id: two writers never draw the same one, and it is stored with each
+fact."""
 SUBJECTS_REMEMBERED_MAX: Final = 300_000
 """Subjects per process that are known to belong to their stream; above that they are checked
 anew."""
@@ -115,7 +118,7 @@ class JetStreamStore:
         deadline_s = self._link.settings.deadline_s
         await self._check_subjects(stream, frames, self._link.now() + deadline_s)
         check_sizes(frames, self._states[stream].message_bytes_max, self._link.client.max_payload)
-        append = Append(stream, tuple(frames), expected, secrets.token_hex(16))
+        append = Append(stream, tuple(frames), expected, secrets.token_urlsafe(APPEND_ID_BYTES))
         if stream not in self._whole:
             await self._check_end_is_whole(stream, expected, self._link.now() + deadline_s)
             self._whole.add(stream)

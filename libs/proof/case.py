@@ -6,7 +6,7 @@ step needed is refused at the end. Nothing here decides.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from libs.events.envelope import Recorded
 from libs.events.fact import Fact
@@ -54,14 +54,17 @@ class Case:
 
     def all(self, kind: type[F], rule: Callable[[F], bool] = lambda _: True) -> list[Recorded[F]]:
         """Every fact of a kind that fits a rule, by stream and sequence; marked as needed."""
-        found: list[Recorded[F]] = [
-            each  # type: ignore[misc]
-            for each in self._kinds.get(kind, ())
-            if rule(each.fact)  # type: ignore[arg-type]
-        ]
+        found = self.glance(kind, rule)
         for each in found:
             self.need(each)
         return found
+
+    def glance(
+        self, kind: type[F], rule: Callable[[F], bool] = lambda _: True
+    ) -> list[Recorded[F]]:
+        """As `all`, but none of them is marked as needed."""
+        known = cast("list[Recorded[F]]", self._kinds.get(kind, []))
+        return [each for each in known if rule(each.fact)]
 
     def one(self, step: int, what: str, kind: type[F], rule: Callable[[F], bool]) -> Recorded[F]:
         """The one fact of a kind that fits a rule.

@@ -124,9 +124,11 @@ def check_sequences(case: Case, bill: Bill) -> tuple[Step, list[Readings]]:
 def _cutoff(case: Case, bill: Bill, stream: str) -> int:
     """Where a stream of readings first reached the time at which the bill became final."""
     reached = sorted(
-        (each for each in case.all(TimeReached) if each.stream == stream),
+        (each for each in case.glance(TimeReached) if each.stream == stream),
         key=lambda each: each.sequence,
     )
+    for each in reached:
+        case.need(each)
     require(9, 1 <= len(reached) <= 2, f"{stream}: one or two times reached are needed")  # noqa: PLR2004
     last = reached[-1]
     final = format_instant(bill.final_at)
@@ -282,7 +284,11 @@ def _check_begin(meter: MeterEnrolled, first: ReadingRecorded, gaps: dict[int, M
 
 
 def _check_end(last: ReadingRecorded, head: MeterHead, gaps: dict[int, MeterGap]) -> int:
-    """The period ends after the last reading: declared, or nothing newer was accepted."""
+    """The period ends after the last reading: declared, or nothing newer was accepted.
+
+    Returns:
+        1 for a declared gap, else 0.
+    """
     gap = gaps.get(last.seq + 1)
     is_open = gap is not None and (gap.from_at, gap.before) == (until_of(last), ends_of(last))
     is_newest = head.seq == last.seq and head.until_at == until_of(last)
@@ -291,4 +297,4 @@ def _check_end(last: ReadingRecorded, head: MeterHead, gaps: dict[int, MeterGap]
         is_open or is_newest,
         f"meter {last.meter}: the end of the period is missing and not declared",
     )
-    return 1
+    return int(is_open)

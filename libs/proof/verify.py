@@ -46,6 +46,9 @@ from libs.proof.steps_readings import check_reports, check_sequences
 STEPS_COUNT = 13
 """Number of steps."""
 
+_MALFORMED = (ValueError, ArithmeticError, LookupError, OSError, RecursionError)
+"""What values that nobody foresaw may raise; each of them refuses the file."""
+
 
 class Verdict(Enum):
     """What a proof is worth."""
@@ -116,6 +119,10 @@ def verify_proof(proof: bytes, trust: bytes | None = None) -> Verified:
         return _verify(proof, trust, steps)
     except ProofFailed as error:
         raise Refused(error, tuple(steps)) from error
+    except _MALFORMED as error:
+        # Signed and anchored nonsense: a number out of range, a day that does not exist.
+        failed = ProofFailed(len(steps) + 1, f"it cannot be judged: {error}")
+        raise Refused(failed, tuple(steps)) from error
 
 
 def _verify(proof: bytes, trust: bytes | None, steps: list[Step]) -> Verified:

@@ -106,10 +106,13 @@ async def energy(
 
 
 @router.get("/meters", tags=["energy"])
-async def meters(request: Request) -> shapes.Page[shapes.Meter]:
-    """All enrolled meters."""
+async def meters(
+    request: Request, limit: Limit = LIMIT, cursor: Cursor = None
+) -> shapes.Page[shapes.Meter]:
+    """All enrolled meters, by id."""
+    after = read_cursor(cursor)
     async with state_of(request).views.reading() as connection:
-        return await metering.meters(connection)
+        return await metering.meters(connection, limit=limit, after=after)
 
 
 @router.get("/invoices", tags=["money"])
@@ -133,17 +136,23 @@ async def one_invoice(request: Request, invoice: InvoiceId) -> shapes.InvoiceDet
 
 
 @router.get("/ownership", tags=["money"])
-async def who_owns(request: Request) -> shapes.Page[shapes.Ownership]:
-    """Every system with its holdings, own title and the title of every holder."""
+async def who_owns(
+    request: Request, limit: Limit = LIMIT, cursor: Cursor = None
+) -> shapes.Page[shapes.Ownership]:
+    """Every system by id, with its holdings, own title and the title of every holder."""
+    after = read_cursor(cursor)
     async with state_of(request).views.reading() as connection:
-        return await ownership.ownership(connection)
+        return await ownership.ownership(connection, limit=limit, after=after)
 
 
 @router.get("/members", tags=["community"])
-async def members(request: Request) -> shapes.Page[shapes.Member]:
-    """All registered members."""
+async def members(
+    request: Request, limit: Limit = LIMIT, cursor: Cursor = None
+) -> shapes.Page[shapes.Member]:
+    """All registered members, by id."""
+    after = read_cursor(cursor)
     async with state_of(request).views.reading() as connection:
-        return await community.members(connection)
+        return await community.members(connection, limit=limit, after=after)
 
 
 @router.get("/clock", tags=["community"])

@@ -29,8 +29,8 @@ from services.gateway.state import State
 PAGES: Final = Path(__file__).parent / "page"
 """Where the pages are: `index.html` and `docs.html`, each with its own style and script."""
 
-LOOK_VIEWS_EVERY_S: Final = 5.0
-"""Seconds between two looks whether Postgres answers, for readiness."""
+LOOK_VIEWS_EVERY_S: Final = (0.5, 5.0)
+"""Seconds between two looks whether Postgres answers: while it does not, and while it does."""
 
 CLOSE_REQUESTS_S: Final = 5
 """Seconds that requests under way have when the gateway stops."""
@@ -145,9 +145,9 @@ class Gateway:
     async def _watch_views(self, stop: asyncio.Event) -> None:
         """Ask Postgres now and then, so that readiness is true to life."""
         while not stop.is_set():
-            await self._state.views.look()
+            answers = await self._state.views.look()
             try:
-                async with asyncio.timeout(LOOK_VIEWS_EVERY_S):
+                async with asyncio.timeout(LOOK_VIEWS_EVERY_S[answers]):
                     await stop.wait()
             except TimeoutError:
                 continue

@@ -109,13 +109,14 @@ class Views:
             raise Transient("views-away", "The database does not answer. Try again.") from error
         self._health.set(PART, ok=True, detail="answers")
 
-    async def look(self) -> None:
-        """Ask Postgres for nothing, so that health knows whether it answers."""
+    async def look(self) -> bool:
+        """Ask for next to nothing, so that health knows whether the views answer; tell it too."""
         try:
             async with self.reading() as connection:
                 await connection.fetchval("SELECT count(*) FROM projection_position")
         except Transient:
-            return
+            return False
+        return True
 
     async def close(self) -> None:
         """Close the pool; connections that are still busy are cut."""

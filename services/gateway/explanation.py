@@ -10,6 +10,9 @@ from libs.rules.numbers import scale
 from services.gateway.shapes import Arithmetic, InvoiceDetail, Line
 from services.gateway.units import amount, code_of, is_zone, kwh
 
+RANGES_MAX: Final = 60
+"""Most characters of positions within a sentence; longer ones stand in the table only."""
+
 _STATUS: Final = {
     "open": "It is open.",
     "part-paid": "It is paid in part.",
@@ -59,18 +62,23 @@ def _period(invoice: InvoiceDetail) -> Iterator[str]:
         f"Invoice {invoice.invoice} (number {invoice.number}) covers {first} to {last}, local time "
         f"of {invoice.time_zone or 'UTC (the site is not known here yet)'}."
     )
+    lacking = "No interval lacks a meter."
+    if invoice.unrated_intervals:
+        lacking = f"{invoice.unrated_intervals:,} intervals lack a meter; they are not billed."
     yield (
         f"{invoice.rated_intervals:,} intervals were rated: generation and consumption were both "
-        f"known, {invoice.generated_kwh} kWh and {invoice.consumed_kwh} kWh. "
-        f"{invoice.unrated_intervals:,} intervals lack a meter; they are not billed."
+        f"known, {invoice.generated_kwh} kWh and {invoice.consumed_kwh} kWh. {lacking}"
     )
 
 
 def _readings(invoice: InvoiceDetail) -> Iterator[str]:
     for used in invoice.readings:
+        places = f"at {used.ranges}"
+        if len(used.ranges) > RANGES_MAX:
+            places = f"between {used.positions[0]} and {used.positions[-1]}, each listed below"
         yield (
             f"Meter {used.meter}: {used.count:,} reports, its numbers {used.first_seq} to "
-            f"{used.last_seq}, stand in {used.stream} at {used.ranges}."
+            f"{used.last_seq}, stand in {used.stream} {places}."
         )
 
 

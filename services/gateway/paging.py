@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from libs.runtime.failures import Refused
@@ -17,6 +17,8 @@ LIMIT: Final = 100
 
 CURSOR_MAX: Final = 300
 """Most characters of a cursor."""
+
+_NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Key = tuple[datetime, str, int]
 """Where a row stands in the order of its page: instant, stream, sequence."""
@@ -56,6 +58,21 @@ def _check(moment: datetime, stream: object, sequence: object) -> None:
         raise ValueError("not a key")
     if not isinstance(sequence, int) or not 0 <= sequence < 2**63:
         raise ValueError("not a sequence")
+
+
+def write_id(name: str) -> str:
+    """Write the place behind an id, for lists that are ordered by id."""
+    return write_cursor((_NO_TIME, name, 0))
+
+
+def next_id(names: Sequence[str], limit: int) -> str | None:
+    """Give the cursor of the next page of a list that is ordered by id.
+
+    Args:
+        names: The ids, one more than the page holds, when there are more.
+        limit: Ids on the page.
+    """
+    return write_id(names[limit - 1]) if len(names) > limit else None
 
 
 def cut(rows: Sequence[tuple[Key, object]], limit: int) -> str | None:

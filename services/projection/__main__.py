@@ -1,14 +1,20 @@
 """The projection process: `python -m services.projection [--rebuild] [--once]`."""
 
 import argparse
+import gc
+from typing import Final
 
 from libs.runtime.process import run
 from services.projection.app import builder
 from services.projection.settings import ProjectionSettings
 
+GARBAGE_THRESHOLDS: Final = (100_000, 50, 100)
+"""Rows and facts form no cycles; looking for some less often saves a tenth of the time."""
+
 
 def main() -> None:
     """Be the projection process."""
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     parser = argparse.ArgumentParser(
         prog="python -m services.projection",
         description="Keep the Postgres views. Settings come from HELIOGRAPH_PROJECTION_*.",

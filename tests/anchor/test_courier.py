@@ -241,6 +241,16 @@ async def test_bids_are_bounded() -> None:
     assert 0 < fee <= 220, "100 for the account's creation, at most 120 for the round"
 
 
+async def test_a_sequence_number_that_no_fact_can_hold_is_told() -> None:
+    """On a public network they are above 2^53; nothing is prepared and nothing ends."""
+    ledger = Ledger(sequence_shift=2**57)
+    world = await due(ledger)
+    async with world.anchor() as running:
+        await eventually(lambda: len(ledger.asked) >= 3)
+        assert "does not fit" in str(running.health.status()["parts"]["stellar"])
+        assert await prepared_of(world) == []
+
+
 async def test_another_history_ends_the_process() -> None:
     ledger = Ledger()
     world = await due(ledger)

@@ -64,10 +64,7 @@ async def running(cluster: Postgres, folder: Path) -> AsyncIterator[Keeper]:
 
 
 async def query(cluster: Postgres, role: str, sql: str) -> object:
-    port = int(cluster.dsn(role).rpartition(":")[2].partition("/")[0])
-    connection = await asyncpg.connect(
-        host="127.0.0.1", port=port, user=role, password=PASSWORDS[role], database="heliograph"
-    )
+    connection = await asyncpg.connect(cluster.dsn(role))
     try:
         return await connection.fetchval(sql)
     finally:
@@ -81,16 +78,16 @@ async def test_roles_checksums_and_listeners_are_as_they_should_be(
         assert await query(cluster, OWNER, "SHOW data_checksums") == "on"
         assert await query(cluster, OWNER, "SHOW password_encryption") == "scram-sha-256"
         assert await query(cluster, OWNER, "SHOW fsync") == "on"
-        assert await query(cluster, OWNER, "SHOW unix_socket_directories") == ""
+        assert await query(cluster, SUPERUSER, "SHOW unix_socket_directories") == ""
         assert await query(cluster, OWNER, "SHOW listen_addresses") == "127.0.0.1"
         await query(cluster, OWNER, "CREATE SCHEMA views CREATE TABLE seen (n int)")
         assert await query(cluster, READER, "SELECT count(*) FROM views.seen") == 0
         for sql in ("INSERT INTO views.seen VALUES (1)", "CREATE TABLE mine (n int)"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await query(cluster, READER, sql)
+        assert await asyncpg.connect(cluster.dsn(OWNER)) is not None
         with pytest.raises(asyncpg.InvalidPasswordError):
-            dsn = cluster.dsn(OWNER).replace("it", "no")
-            await asyncpg.connect(dsn)
+            await asyncpg.connect(cluster.dsn(OWNER).replace("it", "no"))
         assert keeper.restarts == 0
 
 
@@ -151,19 +148,19 @@ async def test_it_leaves_with_the_process_that_started_it(
     async with asyncio.timeout(5):
         await process.wait()
     await asyncio.sleep(0.1)
-    left = [
-        pid
-        for pid in Path("/proc").iterdir()
-        if pid.name.isdigit() and _cwd(pid) == tmp_path / "cluster"
-    ]
-    assert not left
+    assert not processes_in(tmp_path)
 
 
-def _cwd(process: Path) -> Path | None:
-    try:
-        return (process / "cwd").readlink()
-    except OSError:
-        return None
+def processes_in(folder: Path) -> list[int]:
+    """The processes that work below a folder."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdigit() and (process / "cwd").readlink().is_relative_to(folder):
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
 
 
 async def test_a_cluster_with_other_passwords_is_told_and_not_waited_for(

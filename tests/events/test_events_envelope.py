@@ -20,6 +20,7 @@ from libs.events.envelope import (
     decode,
     encode,
     envelope_schema,
+    record,
 )
 from libs.events.errors import InvalidFact
 from libs.events.fact import Fact
@@ -97,6 +98,32 @@ def test_a_stored_fact_is_read_with_its_place_and_its_hash() -> None:
     assert recorded.position == Position(READINGS, 4_711, fact_hash(DATA))
     assert (recorded.envelope.n, recorded.envelope.key) == (READING.n, READING.key)
     assert (recorded.envelope.time, recorded.envelope.cause) == (READING.time, READING.cause)
+
+
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=lambda example: example.name)
+def test_what_is_recorded_is_what_is_read_back(example: Example) -> None:
+    subject, data = example.encoded()
+    envelope = read(data, subject=subject, stream=example.stream).envelope
+    made = record(
+        Draft(example.key, example.fact, example.id, example.time),
+        deployment=DEPLOYMENT,
+        stream=example.stream,
+        sequence=example.sequence,
+        n=example.n,
+        cause=example.cause,
+        seen=envelope.seen,
+    )
+    found = decode(
+        deployment=DEPLOYMENT,
+        stream=example.stream,
+        sequence=example.sequence,
+        subject=made.envelope.subject,
+        data=made.data,
+    )
+
+    assert made == found
+    assert made.position == found.position
+    assert (made.envelope.subject, made.data) == (subject, data)
 
 
 def test_members_stand_in_the_order_of_the_contract() -> None:

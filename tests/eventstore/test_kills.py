@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from libs.eventstore import Frame, JetStreamStore, StreamSpec, declare
+from tests.faults import Act, FaultProxy, Side
 from tests.servers import NatsServer
 
 S = "LEDGER_1"
@@ -94,3 +95,24 @@ async def test_a_hundred_kills_lose_and_double_nothing(own_server: NatsServer) -
     seed = secrets.randbelow(10**9)
     print(f"seed {seed}")  # noqa: T201 - to repeat a failure
     await kill_and_compare(own_server, kills=100, seed=seed)
+
+
+@pytest.mark.long
+async def test_fifty_batches_cut_in_the_middle_block_the_stream_for_a_while_only(
+    own_server: NatsServer,
+) -> None:
+    """The server keeps unfinished batches for ten seconds and takes no more than fifty."""
+    async with FaultProxy(own_server.port) as proxy:
+        store = await JetStreamStore.connect(proxy.url, reconnect_pause_s=0.02)
+        await declare(store.client, SPEC)
+        frames = [Frame("ledger.1.k.Minted", b"x" * 500)] * 1000
+        end = 0
+        for _ in range(60):
+            proxy.rule(Side.TO_SERVER, b"Nats-Batch-Sequence: 900\r\n", Act.CUT_BEFORE)
+            end = await store.append(S, frames, expected=end)
+        assert end == 60_000
+        count = 0
+        async for batch in store.read(S, until=end):
+            count += len(batch)
+        assert count == end
+        await store.close()

@@ -11,7 +11,7 @@ from libs.eventstore import Frame, JetStreamStore, StreamSpec, declare
 from libs.eventstore.appending import Append, append_once
 from libs.eventstore.natspy import TappedClient
 from libs.eventstore.wire import encode_append
-from tests.faults import FaultProxy
+from tests.faults import Act, FaultProxy, Side
 from tests.servers import NatsServer
 
 SPEC = StreamSpec(name="S", subjects=("s.>",))
@@ -85,6 +85,27 @@ async def test_taps_are_there_again_after_a_reconnect(own_server: NatsServer) ->
         await store.client.publish("t", b"1")
         await store.client.flush()
         assert seen == [b"1"]
+        await store.close()
+
+
+async def test_a_handshake_that_fails_leaves_no_open_connection(own_server: NatsServer) -> None:
+    async with FaultProxy(own_server.port) as proxy:
+        store = await JetStreamStore.connect(proxy.url, reconnect_pause_s=0.02)
+        left: list[asyncio.StreamWriter] = []
+        for _ in range(3):
+            proxy.rule(Side.TO_CLIENT, b"INFO ", Act.CUT_BEFORE)
+        proxy.cut()
+        epoch = store._link.epoch
+        while store._link.epoch == epoch or not store._link.client.is_connected:
+            transport = store._link.client._transport
+            writer = getattr(transport, "_bare_io_writer", None)
+            if writer is not None and writer not in left:
+                left.append(writer)
+            await asyncio.sleep(0)
+        *failed, current = left
+        assert len(failed) >= 3
+        assert all(writer.is_closing() for writer in failed)
+        assert not current.is_closing()
         await store.close()
 
 

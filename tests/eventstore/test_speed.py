@@ -7,6 +7,7 @@ checks nothing.
 import asyncio
 import json
 import secrets
+import statistics
 import time
 
 import pytest
@@ -17,8 +18,8 @@ from libs.eventstore import Frame, JetStreamStore, StreamSpec, declare
 from tests.servers import NatsServer
 
 S = "S"
-BATCHES = 8
-ROUNDS = 12
+BATCHES = 3
+ROUNDS = 30
 BODY = b"x" * 500
 
 
@@ -85,11 +86,13 @@ async def test_speed_is_nine_tenths_of_careless_use(own_server: NatsServer) -> N
     store = await JetStreamStore.connect(own_server.url)
     await declare(store.client, StreamSpec(name=S, subjects=("s.>",)))
     frames = [Frame("s.a", BODY)] * 1000
-    best = dict.fromkeys(("append", "append raw", "read", "read raw"), 0.0)
+    rates: dict[str, list[float]] = {
+        name: [] for name in ("append", "append raw", "read", "read raw")
+    }
     end = 0
 
     def note(what: str, count: int, began: float) -> None:
-        best[what] = max(best[what], count / (time.perf_counter() - began))
+        rates[what].append(count / (time.perf_counter() - began))
 
     for _ in range(ROUNDS):
         began = time.perf_counter()
@@ -100,7 +103,7 @@ async def test_speed_is_nine_tenths_of_careless_use(own_server: NatsServer) -> N
         for _ in range(BATCHES):
             end = await append_carelessly(store.client, end)
         note("append raw", BATCHES * 1000, began)
-    for _ in range(ROUNDS // 2):
+    for _ in range(ROUNDS // 4):
         began, got = time.perf_counter(), 0
         async for batch in store.read(S, until=end):
             got += len(batch)
@@ -109,8 +112,10 @@ async def test_speed_is_nine_tenths_of_careless_use(own_server: NatsServer) -> N
         began = time.perf_counter()
         await read_carelessly(store.client, end)
         note("read raw", end, began)
-    for what, rate in best.items():
+    # Medians of rounds in turn, since other work on the machine disturbs single rounds.
+    median = {what: statistics.median(found) for what, found in rates.items()}
+    for what, rate in median.items():
         print(f"{what}: {rate:,.0f}/s")  # noqa: T201 - the figures are the point
-    assert best["append"] >= 0.9 * best["append raw"]
-    assert best["read"] >= 0.9 * best["read raw"]
+    assert median["append"] >= 0.9 * median["append raw"]
+    assert median["read"] >= 0.9 * median["read raw"]
     await store.close()

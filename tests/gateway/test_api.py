@@ -163,6 +163,22 @@ async def test_the_small_lists(api: httpx.AsyncClient) -> None:
     assert (await get(api, "/api/health"))["status"] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("path", "name"), [("members", "member"), ("meters", "meter"), ("ownership", "system")]
+)
+async def test_lists_by_id_are_paged_without_loss(
+    api: httpx.AsyncClient, path: str, name: str
+) -> None:
+    whole = [one[name] for one in (await get(api, f"/api/{path}"))["items"]]
+    found: list[str] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await get(api, f"/api/{path}?limit=1" + (f"&cursor={cursor}" if cursor else ""))
+        found += [one[name] for one in page["items"]]
+        cursor = page["next_cursor"]
+    assert found == whole == sorted(whole)
+
+
 async def test_energy_is_summed_per_local_day(api: httpx.AsyncClient) -> None:
     said = await get(api, "/api/energy")
     assert (said["system"], said["time_zone"], said["state"]) == ("roof", "America/Denver", "known")

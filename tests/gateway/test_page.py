@@ -1,40 +1,19 @@
 """The page in a real browser: figures show, and hostile text stays text."""
 
-import asyncio
 import re
-import shutil
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from libs.runtime.health import Health
+from tests.gateway.browser import LivePage, dumped
 from tests.gateway.conftest import memory, project
 from tests.gateway.test_live import serving
 from tests.projection.pg import Server
 from tests.projection.world import World, tell
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--disable-dev-shm-usage", "--virtual-time-budget=5000", "--dump-dom"),
-]
-
 EVIL = "\"><img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-
-
-async def dumped(url: str, folder: Path) -> str:
-    """The page's DOM once its script has run."""
-    browser = next(filter(None, map(shutil.which, NAMES)))
-    process = await asyncio.create_subprocess_exec(
-        *(browser, *FLAGS, f"--user-data-dir={folder}", url),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    async with asyncio.timeout(60):
-        said, _ = await process.communicate()
-    return said.decode()
 
 
 @pytest.mark.browser
@@ -99,3 +78,33 @@ async def test_hostile_text_in_every_column_stays_text(
     assert "<img" not in page
     assert page.count("<script") == 1
     assert "<title>Heliograph</title>" in page
+
+
+@pytest.mark.browser
+async def test_the_page_follows_without_being_asked(
+    postgres: Server, health: Health, tmp_path: Path
+) -> None:
+    dsn = await postgres.new_database()
+    store = memory()
+    world = World(store)
+    await project(dsn, store)
+    async with (
+        serving(postgres.reader(dsn), health) as url,
+        LivePage(f"{url}/#invoice-sunrise-2016-07", tmp_path) as page,
+    ):
+        await page.becomes("document.getElementById('feed')?.textContent === 'live'")
+        await page.becomes("document.body.innerText.includes('No invoice yet')")
+        await tell(world)
+        await project(dsn, store)
+        await page.becomes("document.querySelectorAll('details.invoice').length === 2")
+        await page.becomes("document.body.innerText.includes('= 0.9602000 USD')")
+        await page.becomes("document.body.innerText.includes('devnet double, not Stellar')")
+        await page.evaluate("document.querySelector('details.invoice summary').focus()")
+        await world.readings(5, first=200)
+        await project(dsn, store)
+        await page.becomes("document.body.innerText.includes('43')")  # the position of READINGS_0
+        kept = "document.querySelector('#invoice-sunrise-2016-07').open"
+        assert await page.evaluate(kept) is True
+        assert await page.evaluate("document.activeElement.tagName") == "SUMMARY"
+        assert await page.evaluate("document.title") == "Heliograph"
+    assert health.is_ready()

@@ -55,6 +55,11 @@ class Forge:
         ]
         return found[place]
 
+    def place(self, stream: str, kind: str) -> int:
+        """Index of the first fact of a kind in a stream, chosen or not."""
+        rows = self._season[stream]
+        return next(n for n, row in enumerate(rows) if row.subject.endswith(f".{kind}"))
+
     def read(self, where: tuple[str, int]) -> dict[str, Any]:
         return dict(json.loads(self._rows[where]))
 

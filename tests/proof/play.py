@@ -237,23 +237,61 @@ async def playing(devnet_url: str) -> AsyncIterator[Play]:
                     raise failure
 
 
+FOLLOWERS = {
+    "READINGS_0": "ingest",
+    "LEDGER_pilot": "ledger",
+    "BILLING_pilot": "billing",
+    "ANCHORS": "anchor",
+}
+
+# Inputs of each stream's writer, and the desk that takes commands for it.
+WIRING: dict[str, tuple[tuple[str, ...], tuple[str, str] | None]] = {
+    "PRICES": (("MEMBERS", *FOLLOWERS), ("oracle", "main")),
+    "MEMBERS": (("PRICES",), ("ledger", "register")),
+    "METERS_0": (("MEMBERS", "PRICES"), ("ingest", "0")),
+    "READINGS_0": (("METERS_0", "PRICES"), None),
+    "LEDGER_pilot": (("MEMBERS", "PRICES", "BILLING_pilot", "READINGS_0"), ("ledger", "pilot")),
+    "BILLING_pilot": (
+        ("MEMBERS", "PRICES", "LEDGER_pilot", "METERS_0", "READINGS_0"),
+        ("billing", "pilot"),
+    ),
+}
+
+
+def _authority(service: str, book: str) -> Authority:
+    first = key("approver").address
+    return Authority(deployment=DEPLOYMENT, service=service, book=book, first_approver=first)
+
+
+def _rules() -> dict[str, Any]:
+    oracle, meters = _authority("oracle", "main"), _authority("ingest", "0")
+    ledger, billing = _authority("ledger", "pilot"), _authority("billing", "pilot")
+    return {
+        "PRICES": Oracle(authority=oracle, stream="PRICES", followers=FOLLOWERS, played_from=START),
+        "MEMBERS": Register(authority=_authority("ledger", "register"), stream="MEMBERS"),
+        "METERS_0": Meters(authority=meters, stream="METERS_0", partition=0, partitions=1),
+        "READINGS_0": Ingest(deployment=DEPLOYMENT, stream="READINGS_0"),
+        "LEDGER_pilot": Book(
+            authority=ledger,
+            timekeeper=Timekeeper("LEDGER_pilot", ("READINGS_0",)),
+            stream="LEDGER_pilot",
+        ),
+        "BILLING_pilot": Billing(
+            authority=billing,
+            timekeeper=Timekeeper("BILLING_pilot", ("READINGS_0", "LEDGER_pilot")),
+            stream="BILLING_pilot",
+        ),
+    }
+
+
 def _services(
     world: World,
 ) -> tuple[dict[str, Any], dict[tuple[str, str], OrderDesk], dict[str, Writer]]:
-    rules: dict[str, Any] = {}
     desks: dict[tuple[str, str], OrderDesk] = {}
     writers: dict[str, Writer] = {}
-
-    def authority(service: str, book: str) -> Authority:
-        return Authority(
-            deployment=DEPLOYMENT,
-            service=service,
-            book=book,
-            first_approver=key("approver").address,
-        )
-
-    def serve(stream: str, made: Any, inputs: Sequence[str], where: tuple[str, str] | None) -> None:
-        rules[stream] = made
+    rules = _rules()
+    for stream, made in rules.items():
+        inputs, where = WIRING[stream]
         writers[stream] = writer = Writer(
             store=MemoryStore(world.server),
             rules=made,
@@ -263,48 +301,4 @@ def _services(
         )
         if where is not None:
             desks[where] = OrderDesk(writer=writer, authority=made.authority, decide=made.decide)
-
-    followers = {
-        "READINGS_0": "ingest",
-        "LEDGER_pilot": "ledger",
-        "BILLING_pilot": "billing",
-        "ANCHORS": "anchor",
-    }
-    oracle = Oracle(
-        authority=authority("oracle", "main"),
-        stream="PRICES",
-        followers=followers,
-        played_from=START,
-    )
-    serve("PRICES", oracle, ("MEMBERS", *followers), ("oracle", "main"))
-    register = Register(authority=authority("ledger", "register"), stream="MEMBERS")
-    serve("MEMBERS", register, ("PRICES",), ("ledger", "register"))
-    meters = Meters(
-        authority=authority("ingest", "0"), stream="METERS_0", partition=0, partitions=1
-    )
-    serve("METERS_0", meters, ("MEMBERS", "PRICES"), ("ingest", "0"))
-    ingest = Ingest(deployment=DEPLOYMENT, stream="READINGS_0")
-    serve("READINGS_0", ingest, ("METERS_0", "PRICES"), None)
-    book = Book(
-        authority=authority("ledger", "pilot"),
-        timekeeper=Timekeeper("LEDGER_pilot", ("READINGS_0",)),
-        stream="LEDGER_pilot",
-    )
-    serve(
-        "LEDGER_pilot",
-        book,
-        ("MEMBERS", "PRICES", "BILLING_pilot", "READINGS_0"),
-        ("ledger", "pilot"),
-    )
-    billing = Billing(
-        authority=authority("billing", "pilot"),
-        timekeeper=Timekeeper("BILLING_pilot", ("READINGS_0", "LEDGER_pilot")),
-        stream="BILLING_pilot",
-    )
-    serve(
-        "BILLING_pilot",
-        billing,
-        ("MEMBERS", "PRICES", "LEDGER_pilot", "METERS_0", "READINGS_0"),
-        ("billing", "pilot"),
-    )
     return rules, desks, writers

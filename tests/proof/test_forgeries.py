@@ -251,6 +251,20 @@ INSIDER: list[tuple[str, Forgery, int]] = [
         edit("ReadingRecorded", by_the_teller(lambda d: d.update(interval_s=600)), 4),
         8,
     ),
+    (
+        "registers below zero",
+        edit("ReadingRecorded", by_the_teller(lambda d: d["registers"][0].update(after_wh=0)), 4),
+        9,
+    ),
+    (
+        "the end of time",
+        edit(
+            "ReadingRecorded",
+            by_the_teller(lambda d: d.update(first_interval_at="9999-12-31T23:45:00Z")),
+            4,
+        ),
+        8,
+    ),
     ("another epoch", edit("ReadingRecorded", by_the_teller(lambda d: d.update(epoch=2)), 4), 9),
 ]
 
@@ -349,6 +363,11 @@ PAYMENT: list[tuple[str, Forgery, int]] = [
 ]
 
 ELSE: list[tuple[str, Forgery, int]] = [
+    (
+        "a time that nobody asked for",
+        lambda forge: forge.add("LEDGER_pilot", forge.place("LEDGER_pilot", "TimeReached")),
+        13,
+    ),
     ("a fact too many", lambda forge: forge.add("PRICES", 0), 13),
     ("a stranger registered", lambda forge: forge.add("MEMBERS", 3), 13),
 ]

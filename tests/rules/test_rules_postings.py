@@ -194,7 +194,15 @@ def test_assets_do_not_mix() -> None:
         [Posting(U, "wallet:ines", "wallet:ivo", 1), Posting(U, "a", "b", 0)],
         [Posting(U, "wallet:ines", "wallet:ivo", -1)],
     ],
-    ids=["too much", "too much in two", "empty", "issuer below zero", "other asset", "zero", "below zero"],
+    ids=[
+        "too much",
+        "too much in two",
+        "empty",
+        "issuer below zero",
+        "other asset",
+        "zero",
+        "below zero",
+    ],
 )
 def test_what_crosses_an_account_is_refused_and_changes_nothing(entries: list[Posting]) -> None:
     books = Books()
@@ -209,7 +217,9 @@ def test_what_crosses_an_account_is_refused_and_changes_nothing(entries: list[Po
 
 def test_an_account_may_pass_through_zero_within_one_fact() -> None:
     books = Books()
-    books.post([Posting(U, "wallet:ines", "wallet:ivo", 5), Posting(U, "issuer:USD", "wallet:ines", 5)])
+    books.post(
+        [Posting(U, "wallet:ines", "wallet:ivo", 5), Posting(U, "issuer:USD", "wallet:ines", 5)]
+    )
 
     assert books.accounts(U, "wallet:") == {"wallet:ivo": 5}
 
@@ -279,7 +289,9 @@ def test_the_life_of_a_system_keeps_every_law(
         facts += [_deposit(member, amount), _investment(member, amount)]
     moves = [TitleMove(member=m, shares=s) for m, s in zip(MEMBERS, invested, strict=False)]
     facts.append(
-        RaiseAccepted(system="sun", recipient="raul", asset="USD", moves=tuple(moves), command=SIGNED)
+        RaiseAccepted(
+            system="sun", recipient="raul", asset="USD", moves=tuple(moves), command=SIGNED
+        )
     )
     owed = dict(zip(MEMBERS, invested, strict=False))
     own = 0
@@ -290,7 +302,11 @@ def test_the_life_of_a_system_keeps_every_law(
             continue
         owed[payee] -= part
         own += part
-        facts += [_deposit("raul", part), _invoice(number, part), *_payment(number, payee, part, own)]
+        facts += [
+            _deposit("raul", part),
+            _invoice(number, part),
+            *_payment(number, payee, part, own),
+        ]
 
     books = Books()
     for fact in facts:
@@ -336,7 +352,9 @@ def _payment(number: int, payee: str, amount: int, own: int) -> tuple[Fact, Fact
             payer="raul",
             asset="USD",
             amount_stroops=amount,
-            cleared=(Cleared(invoice=f"home-{number}", line_class="energy", amount_stroops=amount),),
+            cleared=(
+                Cleared(invoice=f"home-{number}", line_class="energy", amount_stroops=amount),
+            ),
             returns=(),
             principal=(MoneyMove(member=payee, amount_stroops=amount),),
             credit_stroops=0,

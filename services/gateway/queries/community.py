@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from services.gateway.database import Connection
-from services.gateway.paging import Key, cut
+from services.gateway.paging import Key, cut, next_id
 from services.gateway.shapes import (
     Anchor,
     Clock,
@@ -43,10 +43,15 @@ LIMIT $3
 """
 
 
-async def members(connection: Connection) -> Page[Member]:
-    """Give all members."""
-    rows = await connection.fetch("SELECT * FROM member ORDER BY member LIMIT 10000")
-    return Page(items=[Member(**dict(row)) for row in rows])
+async def members(connection: Connection, *, limit: int, after: Key | None) -> Page[Member]:
+    """Give members by id."""
+    rows = await connection.fetch(
+        "SELECT * FROM member WHERE $1::text IS NULL OR member > $1 ORDER BY member LIMIT $2",
+        after and after[1],
+        limit + 1,
+    )
+    items = [Member(**dict(row)) for row in rows[:limit]]
+    return Page(items=items, next_cursor=next_id([row["member"] for row in rows], limit))
 
 
 async def now_of(connection: Connection) -> datetime | None:

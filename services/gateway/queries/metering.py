@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from services.gateway.database import Connection
-from services.gateway.paging import Key, cut
+from services.gateway.paging import Key, cut, next_id
 from services.gateway.shapes import (
     Energy,
     EnergyDay,
@@ -80,8 +80,8 @@ def _register(row: Mapping[str, Any], name: Any) -> Register:
     )
 
 
-async def meters(connection: Connection) -> Page[Meter]:
-    """Give all meters, each with the end of its newest interval."""
+async def meters(connection: Connection, *, limit: int, after: Key | None) -> Page[Meter]:
+    """Give meters by id, each with the end of its newest interval."""
     rows = await connection.fetch(
         """
         SELECT meter.*, newest.until_at AS last_until_at FROM meter
@@ -89,11 +89,14 @@ async def meters(connection: Connection) -> Page[Meter]:
             SELECT until_at FROM reading WHERE reading.meter = meter.meter
             ORDER BY first_interval_at DESC, sequence DESC LIMIT 1
         ) newest ON true
-        ORDER BY meter.meter LIMIT 10000
-        """
+        WHERE $1::text IS NULL OR meter.meter > $1
+        ORDER BY meter.meter LIMIT $2
+        """,
+        after and after[1],
+        limit + 1,
     )
-    items = [Meter(nameplate_kw=kwh(row["nameplate_w"]), **dict(row)) for row in rows]
-    return Page(items=items)
+    items = [Meter(nameplate_kw=kwh(row["nameplate_w"]), **dict(row)) for row in rows[:limit]]
+    return Page(items=items, next_cursor=next_id([row["meter"] for row in rows], limit))
 
 
 async def refusals(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from services.gateway.database import Connection
+from services.gateway.paging import Key, next_id
 from services.gateway.shapes import Holder, HoldingTitle, Ownership, Page
 from services.gateway.units import amount, percent
 
@@ -20,23 +21,24 @@ LEFT JOIN LATERAL (
     SELECT sequence FROM raise_accepted
     WHERE raise_accepted.system = system.system LIMIT 1
 ) accepted ON true
+WHERE $1::text IS NULL OR system.system > $1
 ORDER BY system.system, system.sequence
-LIMIT 1000
+LIMIT $2
 """
 
 _HOLDINGS: Final = """
 SELECT holding.*, coalesce(own_title.own_shares, 0) AS own_shares
 FROM holding LEFT JOIN own_title USING (holding)
-ORDER BY holding.holding LIMIT 100000
+WHERE holding.system = ANY ($1)
+ORDER BY holding.holding
 """
 
 _TITLE: Final = """
 SELECT substr(asset, 3) AS system, account, sum(balance)::bigint AS shares
 FROM account_balance
-WHERE asset LIKE 'T:%'
+WHERE asset = ANY ($1)
 GROUP BY asset, account HAVING sum(balance) > 0
 ORDER BY asset, sum(balance) DESC, account
-LIMIT 100000
 """
 
 _KINDS: Final = {
@@ -47,22 +49,26 @@ _KINDS: Final = {
 }
 
 
-async def ownership(connection: Connection) -> Page[Ownership]:
-    """Give every system with its holdings and everybody who owns a part of it."""
-    systems = await connection.fetch(_SYSTEMS)
+async def ownership(connection: Connection, *, limit: int, after: Key | None) -> Page[Ownership]:
+    """Give systems by id, each with its holdings and everybody who owns a part of it."""
+    systems = await connection.fetch(_SYSTEMS, after and after[1], limit + 1)
+    names = [row["system"] for row in systems]
     holdings: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in await connection.fetch(_HOLDINGS):
+    for row in await connection.fetch(_HOLDINGS, names):
         holdings[row["system"]].append(row)
-    owners = await connection.fetch("SELECT agreement, member FROM own_title")
+    owners = await connection.fetch(
+        "SELECT agreement, member FROM own_title WHERE system = ANY ($1)", names
+    )
     recipients = {row["agreement"]: row["member"] for row in owners}
     title: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for row in await connection.fetch(_TITLE):
+    for row in await connection.fetch(_TITLE, [f"T:{name}" for name in names]):
         title[row["system"]].append(row)
     return Page(
         items=[
             _ownership(row, holdings[row["system"]], title[row["system"]], recipients)
-            for row in systems
-        ]
+            for row in systems[:limit]
+        ],
+        next_cursor=next_id(names, limit),
     )
 
 
