@@ -43,7 +43,6 @@ UNITS = {
 
 PLAIN_NUMBERS = frozenset(
     {
-        "account_sequence",
         "epoch",
         "first_seq",
         "last_seq",

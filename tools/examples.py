@@ -505,7 +505,7 @@ def _anchors() -> list[Example]:
         round_sha256=hashlib.sha256(text.encode("utf-8")).hexdigest(),
         account=key_of("anchor").address,
         network="Heliograph Devnet ; examples",
-        account_sequence=4_294_967_297,
+        account_sequence="4294967297",
         envelope_xdr="AAAAAgAAAAB" + "x" * 37 + "==",
         transaction_hash=transaction,
         valid_until=datetime(2016, 8, 1, 6, 5, tzinfo=UTC),

@@ -15,6 +15,10 @@ Base64Text = Annotated[
 """XDR in base64, as Stellar's tools write it."""
 
 
+SequenceText = Annotated[str, StringConstraints(strict=True, pattern=r"^[1-9][0-9]{0,18}$")]
+"""Sequence number of a Stellar account, as decimal text: ledger x 2^32, so beyond 2^53 - 1."""
+
+
 @fact("AnchorPrepared", 1, ANCHORS)
 class AnchorPrepared(Fact):
     """The transaction of a round was signed. From now on only these very bytes are sent."""
@@ -29,7 +33,7 @@ class AnchorPrepared(Fact):
     """The anchor's account: source and destination of the payment of 1 stroop."""
     network: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)]
     """Passphrase of the network."""
-    account_sequence: Ordinal
+    account_sequence: SequenceText
     """Sequence number that the transaction uses."""
     envelope_xdr: Base64Text
     """The signed transaction envelope."""

@@ -219,7 +219,7 @@ class Anchor:
             round_sha256=plan.memo.hex(),
             account=signed.account,
             network=signed.network,
-            account_sequence=signed.account_sequence,
+            account_sequence=str(signed.account_sequence),
             envelope_xdr=signed.envelope_xdr,
             transaction_hash=signed.transaction_hash,
             valid_until=signed.valid_until,

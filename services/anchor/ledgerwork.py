@@ -18,9 +18,8 @@ from typing import Protocol
 from stellar_sdk import Keypair
 
 from libs.events.anchoring import AnchorPrepared
-from libs.events.quantities import INTEGER_MAX
 from libs.stellar.anchoring import build_anchor_envelope
-from libs.stellar.errors import AccountMissing, TransactionRefused, UnexpectedAnswer
+from libs.stellar.errors import AccountMissing, TransactionRefused
 from libs.stellar.evidence import verify_anchor_evidence
 from libs.stellar.gateway import Confirmed, LedgerGateway
 from services.anchor.domain import Anchored, Failed, Plan, Transaction
@@ -92,7 +91,6 @@ class LedgerWork:
         Raises:
             AccountMissing: The account does not exist and there is no faucet.
             StellarUnavailable: No answer.
-            UnexpectedAnswer: The sequence number is larger than a fact can hold.
         """
         try:
             sequence = await self._gateway.account_sequence(self.account)
@@ -101,8 +99,6 @@ class LedgerWork:
                 raise
             await self._faucet.fund(self.account)
             sequence = await self._gateway.account_sequence(self.account)
-        if sequence >= INTEGER_MAX:
-            raise UnexpectedAnswer(f"Sequence number {sequence} does not fit into a fact.")
         fees, latest = await self._gateway.fees(), await self._gateway.latest_ledger()
         bid = max(fees.p95_stroops, fees.base_stroops, FEE_STROOPS_MIN)
         return Ground(sequence, min(bid, self._fee_stroops_max), latest.closed_at_unix)
@@ -182,7 +178,8 @@ class LedgerWork:
         if latest.closed_at_unix > valid_until:
             return True
         try:
-            if await self._gateway.account_sequence(prepared.account) >= prepared.account_sequence:
+            used = await self._gateway.account_sequence(prepared.account)
+            if used >= int(prepared.account_sequence):
                 return True
         except AccountMissing:
             return False

@@ -16,7 +16,8 @@ from services.gateway.state import State
 from services.projection.settings import ProjectionSettings
 from tests.projection.pg import Server
 from tests.projection.running import run_once
-from tests.projection.world import DEPLOYMENT, World, specs, tell
+from tests.projection.story import tell
+from tests.projection.world import DEPLOYMENT, World, specs
 
 
 @pytest.fixture(scope="session")

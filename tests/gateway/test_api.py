@@ -15,7 +15,8 @@ from services.gateway.app import PAGES, create_app
 from services.gateway.state import State
 from tests.gateway.conftest import made_state, memory, project
 from tests.projection.pg import Server
-from tests.projection.world import HOSTILE, World, tell
+from tests.projection.story import tell
+from tests.projection.world import HOSTILE, World
 
 
 async def get(api: httpx.AsyncClient, path: str, status: int = 200) -> Any:

@@ -11,7 +11,8 @@ from tests.gateway.browser import LivePage, dumped
 from tests.gateway.conftest import memory, project
 from tests.gateway.test_live import serving
 from tests.projection.pg import Server
-from tests.projection.world import World, tell
+from tests.projection.story import tell
+from tests.projection.world import World
 
 EVIL = "\"><img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 

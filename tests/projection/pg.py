@@ -70,8 +70,13 @@ class Server:
         self._process.wait()
 
     def close(self) -> None:
+        """End it politely, so that it leaves no shared memory behind."""
         if self._process is not None and self._process.poll() is None:
-            self.kill()
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def dsn(self, database: str, role: str = OWNER) -> str:

@@ -12,7 +12,8 @@ from libs.eventstore import JetStreamStore, declare
 from libs.runtime.health import Health
 from services.projection.settings import ProjectionSettings
 from tests.projection.running import caught_up, contents, projecting, until
-from tests.projection.world import DEPLOYMENT, World, specs, tell
+from tests.projection.story import tell
+from tests.projection.world import DEPLOYMENT, World, specs
 from tests.servers import NatsServer
 
 IMPORTS = 'mappings { "FACTS.API.>": "$JS.API.>" }'

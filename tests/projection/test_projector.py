@@ -19,7 +19,8 @@ from services.projection.settings import ProjectionSettings
 from services.projection.tables import TABLES
 from tests.projection.pg import Server
 from tests.projection.running import caught_up, contents, projecting, run_once, until
-from tests.projection.world import World, specs, tell
+from tests.projection.story import tell
+from tests.projection.world import World, specs
 
 
 async def test_a_told_world_stands_in_every_table(
@@ -267,7 +268,11 @@ async def test_refusals_may_have_gaps_lose_their_beginning_and_hold_anything(
 
     async with projecting(settings, store, health):
         await until(lambda: rows(7))
-        assert health.is_ready()
+
+        async def ready() -> bool:
+            return health.is_ready()
+
+        await until(ready)
     await store.append("REFUSALS", frames[:2], expected=8)
     store.server.trim("REFUSALS", 9)
     async with projecting(settings, store, health):

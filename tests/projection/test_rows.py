@@ -25,7 +25,8 @@ from services.projection import tables
 from services.projection.batch import Batch, FactSource
 from services.projection.rows import VIEWS, rows_of
 from services.projection.tables import Table, Values
-from tests.projection.world import DEPLOYMENT, START, invoice, reading
+from tests.projection.story import invoice
+from tests.projection.world import DEPLOYMENT, START, reading
 
 
 def recorded(stream: str, key: str, fact: Fact, sequence: int = 1) -> Recorded[Fact]:
