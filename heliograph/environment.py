@@ -142,7 +142,9 @@ def inherited(set_by_us: Mapping[str, str], source_root: str) -> dict[str, str]:
         if not (name.startswith(_PREFIX) and name.endswith(endings))
     }
     paths = [source_root, *filter(None, [kept.get("PYTHONPATH")])]
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    python = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    # The working directory is the data folder, whose folders must not pass for packages.
+    return {**kept, **python, "PYTHONSAFEPATH": "1"}
 
 
 def _prefix(service: str) -> str:

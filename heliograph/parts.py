@@ -10,6 +10,7 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any, Final
 
+from heliograph import guard
 from heliograph.errors import StackError
 from heliograph.processes import Command, end, explain, send, spawn, sweep
 
@@ -22,8 +23,8 @@ STEADY_S: Final = 10.0
 LOG_TAIL_BYTES: Final = 1_500
 """Bytes of a log that are shown when a part does not come up."""
 
-UNUSABLE_SETTINGS: Final = 2
-"""Exit code of a service whose settings cannot be used (`libs.runtime.process`)."""
+HOPELESS: Final = frozenset({2, guard.NOT_RUN})
+"""Exit codes that no new start mends: unusable settings (`libs.runtime.process`), no program."""
 
 
 class What(StrEnum):
@@ -203,7 +204,7 @@ class Keeper:
             for task in (watching, stopping, ended):
                 task.cancel()
             await asyncio.gather(watching, stopping, ended, return_exceptions=True)
-        if code == UNUSABLE_SETTINGS:
+        if code in HOPELESS:
             self._give_up(explain(code))
         return explain(code) if graceful else f"did not stop in {self.part.command.stop_s:g} s"
 

@@ -2,11 +2,14 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from heliograph.errors import StackError
+
+if TYPE_CHECKING:
+    from heliograph.settings import BootstrapSettings
 
 
 def bootstrap(
@@ -44,21 +47,10 @@ def bootstrap(
     With HELIOGRAPH_BOOTSTRAP_POSTGRES_DSN (or its _FILE) it makes database and roles too.
     """
     from heliograph.bootstrap import declare_all  # noqa: PLC0415 - only when it is used
-    from heliograph.settings import BootstrapSettings  # noqa: PLC0415 - as above
-    from libs.runtime.settings import SettingsError  # noqa: PLC0415 - as above
 
     given: dict[str, Any] = {"nats_url": url, "partitions": partitions, "replicas": replicas}
-    values = {name: value for name, value in given.items() if value is not None}
-    if book:
-        values["books"] = tuple(book)
-    try:
-        if credentials is not None:
-            values["credentials"] = credentials.read_text("utf-8")
-        settings = BootstrapSettings(**values)
-    except OSError as error:
-        raise StackError(f"The credentials cannot be read: {error}.") from error
-    except SettingsError as error:
-        raise StackError(f"these settings cannot be used:\n{error}") from error
+    given["books"] = tuple(book) if book else None
+    settings = _settings({name: it for name, it in given.items() if it is not None}, credentials)
     done = asyncio.run(
         declare_all(settings.nats_url, settings.layout(), settings.passwords(), timeout_s=wait)
     )
@@ -70,3 +62,17 @@ def bootstrap(
         dsn = settings.postgres_dsn.get_secret_value()
         asyncio.run(prepare(dsn, settings.passwords(), timeout_s=wait))
         typer.echo("database and roles: ready")
+
+
+def _settings(values: dict[str, Any], credentials: Path | None) -> "BootstrapSettings":
+    from heliograph.settings import BootstrapSettings  # noqa: PLC0415 - only when it is used
+    from libs.runtime.settings import SettingsError  # noqa: PLC0415 - as above
+
+    try:
+        if credentials is not None:
+            values["credentials"] = credentials.read_text("utf-8")
+        return BootstrapSettings(**values)
+    except OSError as error:
+        raise StackError(f"The credentials cannot be read: {error}.") from error
+    except SettingsError as error:
+        raise StackError(f"these settings cannot be used:\n{error}") from error

@@ -88,7 +88,7 @@ async def _run(options: "StackOptions", reporter: "_Reporter") -> None:
 
     def ask() -> None:
         nonlocal asked
-        reporter.note("stopping; once more kills" if not asked else "killing")
+        reporter.note("stopping; ctrl-C again kills" if not asked else "killing")
         asked = True
         task.cancel()
 

@@ -247,7 +247,7 @@ async def test_sequence_numbers_beyond_2_to_the_53_are_kept_exactly() -> None:
     world = await due(ledger)
     ledger.refuse = "tx_internal_error"  # the small world behind this ledger does not know them
     async with world.anchor():
-        await eventually(lambda: ledger.sent)
+        await eventually(lambda: bool(ledger.sent))
         (prepared,) = await prepared_of(world)
     assert int(prepared.account_sequence) > 2**57
 

@@ -1,4 +1,4 @@
-"""The Dockerfile and what it runs: small, not root, only from the lock; and the secrets beside it."""
+"""The Dockerfile and what it runs: small, not root, only from the lock; and the secrets."""
 
 import http.server
 import importlib.metadata
@@ -128,7 +128,7 @@ def test_what_is_not_locked_is_told() -> None:
 
 
 class _Answering(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802 - named by the library
+    def do_GET(self) -> None:
         self.send_response(200 if self.path == "/readyz" else 503)
         self.end_headers()
         self.wfile.write(b"the reason")

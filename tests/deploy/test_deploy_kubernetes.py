@@ -1,4 +1,4 @@
-"""Kubernetes manifests, as `kubectl kustomize` makes them: valid, contained, and cut off by default."""
+"""Kubernetes manifests, as `kubectl kustomize` makes them: valid, contained, cut off by default."""
 
 import base64
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 
 from heliograph.environment import SERVICES
@@ -216,6 +216,8 @@ def texts(value: object) -> Iterator[str]:
         case list():
             for one in value:
                 yield from texts(one)
+        case _:
+            pass
 
 
 def is_key(text: str) -> bool:

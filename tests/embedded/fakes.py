@@ -1,9 +1,10 @@
 """Small programs in place of services, and looks at what runs."""
 
+import asyncio
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from heliograph.stack import ServiceProcess
@@ -50,6 +51,13 @@ def processes_in(folder: Path) -> list[int]:
         except OSError:
             continue
     return [pid for pid in found if pid != os.getpid()]
+
+
+async def until(true: Callable[[], object], within_s: float = 5.0) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(within_s):
+        while not true():  # noqa: ASYNC110 - it happens in another process
+            await asyncio.sleep(0.02)
 
 
 def all_gone(pids: Iterable[int], within_s: float = 5.0) -> bool:

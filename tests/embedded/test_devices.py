@@ -8,6 +8,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiomqtt
 import nats
@@ -270,10 +271,10 @@ async def test_the_intake_takes_no_message_beyond_its_size(
 
 
 async def test_the_intake_is_there_again_after_the_broker_was_killed(
-    broker: BrokerProcess, tmp_path_factory: pytest.TempPathFactory
+    tmp_path: Path,
 ) -> None:
     """With a stream in memory a single server would forget the stream itself."""
-    other = BrokerProcess(tmp_path_factory.mktemp("killed"))
+    other = BrokerProcess(tmp_path)
     other.launch()
     await other.declare()
     other.stop(9)

@@ -26,7 +26,7 @@ from heliograph.layout import Layout
 from heliograph.parts import StackEvent, What
 from heliograph.processes import Command, end, plain_environment, spawn
 from heliograph.stack import ServiceProcess, Stack, StackOptions
-from tests.embedded.fakes import all_gone, healthy, is_alive, processes_in, program
+from tests.embedded.fakes import all_gone, healthy, is_alive, processes_in, program, until
 
 
 def options(data: Path, *services: object, **more: object) -> StackOptions:
@@ -77,10 +77,10 @@ async def test_unusable_settings_end_the_start_at_once(tmp_path: Path) -> None:
     assert not processes_in(tmp_path)
 
 
-async def test_a_program_that_is_not_there_is_told(tmp_path: Path) -> None:
+async def test_a_program_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     missing = ServiceProcess("missing", ("/no/such/program",))
     with pytest.raises(StackError, match="/no/such/program"):
-        async with Stack(options(tmp_path, missing, start_timeout_s=1.0)):
+        async with Stack(options(tmp_path, missing)):
             pytest.fail("it is not ready")
 
 
@@ -115,8 +115,7 @@ async def test_cancelling_the_start_leaves_nothing_running(tmp_path: Path) -> No
             pytest.fail("it is not ready")
 
     task = asyncio.ensure_future(run())
-    while not processes_in(tmp_path):
-        await asyncio.sleep(0.05)
+    await until(lambda: processes_in(tmp_path))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -176,8 +175,9 @@ async def test_a_folder_belongs_to_one_deployment_and_one_number_of_partitions(
 
 async def test_logs_are_kept_with_one_of_the_time_before(tmp_path: Path) -> None:
     for _ in range(3):
-        async with Stack(options(tmp_path, *healthy("alpha"))) as stack:
-            log = stack.log("alpha")
+        async with Stack(options(tmp_path, *healthy("alpha"))):
+            pass
+    log = Folder(tmp_path).log("alpha")
     assert log.read_text() == "serving\n"
     assert log.with_name("alpha.log.1").read_text() == "serving\n"
     assert sorted(path.name for path in log.parent.iterdir()) == ["alpha.log", "alpha.log.1"]
@@ -205,8 +205,7 @@ async def test_whoever_does_not_listen_is_killed_when_his_time_is_over(tmp_path:
     )
     log = tmp_path / "log"
     process = await spawn(command, log, tmp_path)
-    while "on" not in log.read_text():
-        await asyncio.sleep(0.02)
+    await until(lambda: "on" in log.read_text())
     assert not await end(process, command)
     assert process.returncode == -signal.SIGKILL
 

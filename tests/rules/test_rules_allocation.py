@@ -25,11 +25,11 @@ PRICE = 2_000_000  # stroops per kWh: 0.20 USD
 
 demands = st.dictionaries(
     st.text("abcd", min_size=1, max_size=2),
-    st.builds(Demand, st.integers(0, 1000), st.integers(0, 2000)),
+    st.builds(Demand, st.integers(0, 5), st.sampled_from([0, 0, 1, 2, 7, 30])),
     min_size=1,
     max_size=6,
 ).filter(lambda found: sum(demand.units for demand in found.values()) > 0)
-generations = st.integers(0, 5000)
+generations = st.integers(0, 60)
 
 
 @given(generations, demands)
@@ -158,6 +158,15 @@ def test_an_odd_watt_hour_goes_to_the_lower_key() -> None:
     shares = allocate(3, {"b": Demand(1, 9), "a": Demand(1, 0)})
 
     assert shares == {"b": Share(1, 1, {"a": 2}, 0), "a": Share(2, 0, {}, 0)}
+
+
+@pytest.mark.parametrize("names", ["abcd", "dcba", "bdac"])
+def test_takers_are_served_in_the_order_of_their_keys(names: str) -> None:
+    found = {"a": Demand(1, 0), "b": Demand(1, 0), "c": Demand(0, 1), "d": Demand(0, 1)}
+
+    shares = allocate(2, {name: found[name] for name in names})
+
+    assert {name: shares[name].used_of_others_wh for name in "cd"} == {"c": {"a": 1}, "d": {"b": 1}}
 
 
 def test_a_holding_without_units_may_still_use_what_others_spare() -> None:
