@@ -18,7 +18,7 @@ from nats.errors import Error as NatsError
 from heliograph.broker import API, BOOTSTRAP_EDGE
 from heliograph.errors import StackError
 from heliograph.layout import INTAKE, Layout, Vault, intake_consumer, intake_spec, vaults
-from libs.eventstore import Declared, EventStoreError, StoreUnavailable, declare
+from libs.eventstore import Declared, EventStoreError, StreamDiffers, UnexpectedAnswer, declare
 
 AT_ONCE: Final = 8
 """Vaults that are declared at the same time."""
@@ -45,36 +45,46 @@ async def declare_all(
     Raises:
         StackError: The broker cannot be reached or refuses, or a stream that exists is another.
     """
-    reason = "no answer"
-    try:
-        async with asyncio.timeout(timeout_s):
-            while True:
-                done: dict[str, Declared] = {}
-                try:
-                    await _declare_everything(url, layout, passwords, done)
-                except ExceptionGroup as group:
-                    reason = _passing(url, _first(group))
-                else:
-                    return done
-                await asyncio.sleep(RETRY_S)
-    except TimeoutError:
-        raise StackError(
-            f"The broker at {url} did not answer in {timeout_s:g} s: {reason}."
-        ) from None
+    loop = asyncio.get_running_loop()
+    deadline, reason = loop.time() + timeout_s, "no answer"
+    while loop.time() < deadline:
+        done: dict[str, Declared] = {}
+        attempt = asyncio.ensure_future(_declare_everything(url, layout, passwords, done))
+        try:
+            # Not `asyncio.timeout`: one that strikes while the group inside fails is lost in 3.11.
+            await asyncio.wait({attempt}, timeout=deadline - loop.time())
+        finally:
+            attempt.cancel()
+            outcome = (await asyncio.gather(attempt, return_exceptions=True))[0]
+        if outcome is None:
+            return done
+        reason = _passing(url, outcome, reason)
+        await asyncio.sleep(RETRY_S)
+    raise StackError(f"The broker at {url} did not answer in {timeout_s:g} s: {reason}.")
 
 
-def _passing(url: str, error: Exception) -> str:
+def _passing(url: str, outcome: BaseException, before: str) -> str:
     """Give the reason of a failure that may pass, and raise any other.
+
+    A cluster that is still coming together refuses for many reasons; all of them may pass.
+
+    Args:
+        url: Of the broker.
+        outcome: What the attempt ended with.
+        before: The reason of the attempt before.
 
     Raises:
         StackError: It will not pass.
     """
+    error = _first(outcome)
+    if isinstance(error, asyncio.CancelledError):
+        return before  # its time was over
     if not isinstance(error, EventStoreError | NatsError | OSError):
         raise error
     reason = str(error) or type(error).__name__
     if "authorization" in reason.lower():
         raise StackError(f"The broker at {url} refused the bootstrap: {reason}.")
-    if isinstance(error, EventStoreError) and not isinstance(error, StoreUnavailable):
+    if isinstance(error, StreamDiffers):
         raise StackError(f"A stream could not be declared: {reason}.")
     return reason
 
@@ -113,7 +123,7 @@ async def _declare_edge(
                 (await client.request(subject, body, timeout=ANSWER_S)).data
             )
             if "error" in answer:
-                raise StackError(f"Consumer {config['name']} of {INTAKE}: {answer['error']}.")
+                raise UnexpectedAnswer(f"consumer {config['name']} of {INTAKE}: {answer['error']}")
 
 
 @asynccontextmanager
@@ -140,8 +150,7 @@ async def _connected(url: str, user: str, passwords: Mapping[str, str]) -> Async
         await client.close()
 
 
-def _first(group: ExceptionGroup[Exception]) -> Exception:
-    found: Exception = group
-    while isinstance(found, ExceptionGroup):
-        found = found.exceptions[0]
-    return found
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

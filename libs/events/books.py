@@ -14,8 +14,9 @@ from libs.events.pricing import Asset
 from libs.events.quantities import AmountStroops, PositiveStroops, PowerW, RatePpmYear, Shares
 from libs.events.subjects import LEDGER
 
-INVESTORS_MAX = 5_000
-"""Most investors in one system, so that a list of moves fits into one fact."""
+INVESTORS_MAX = 800
+"""Most investors in one system, so that a settled payment, which lists them twice at worst, fits
+into one fact of 256 KiB beside its signed command (decision 0001)."""
 
 TimeZone = Annotated[
     str, StringConstraints(strict=True, max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$")

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from libs.eventstore import EventStoreError, JetStreamStore, NotPermitted, StoreUnavailable
+from libs.eventstore import JetStreamStore, NotPermitted, StoreUnavailable
 from libs.runtime.commands import (
     command_subject,
     serve_commands_faststream,
@@ -87,19 +87,13 @@ class WritingService:
         try:
             async with asyncio.TaskGroup() as group:
                 for writer in self._writers:
-                    group.create_task(self._write(writer, stop))
+                    group.create_task(writer.run(stop))
                 for book, desk in self._desks.items():
                     group.create_task(self._serve(book, desk, stop))
                 for task in (self._report, *self._tasks):
                     group.create_task(_run(task, stop))
         finally:
             await self._store.close()
-
-    async def _write(self, writer: Writer, stop: asyncio.Event) -> None:
-        try:
-            await writer.run(stop)
-        except (StoreUnavailable, NotPermitted) as error:
-            raise Transient("store-unavailable", str(error)) from error
 
     async def _serve(self, book: str, desk: OrderDesk, stop: asyncio.Event) -> None:
         subject = command_subject(self._settings.service, book)
@@ -134,6 +128,3 @@ async def _either(waiting: Awaitable[object], stop: asyncio.Event) -> None:
     finally:
         for one in both:
             one.cancel()
-
-
-__all__ = ["API_PREFIX", "EventStoreError", "Task", "WritingService", "connect_store"]

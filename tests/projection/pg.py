@@ -35,7 +35,17 @@ class Server:
 
         The kernel ends it with the thread that started it, so this is no work for a thread pool.
         """
-        await self._postgres.prepare()
+        async with asyncio.timeout(60):
+            ready = asyncio.create_task(self._postgres.ready())
+            while not ready.done():
+                if self._process is None or self._process.poll() is not None:
+                    await self._postgres.prepare()  # one that lost its memory to an orphan ends
+                    self._spawn()
+                await asyncio.wait({ready}, timeout=0.2)
+            await ready
+        return self
+
+    def _spawn(self) -> None:
         command = self._postgres.command()
         who, changes = command.run_as, ["-", "-", "-"]
         if who is not None:
@@ -43,7 +53,7 @@ class Server:
             changes = [str(who.uid), str(who.gid), kept]
         number = str(command.orphan_signal.value)
         with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: ASYNC220 - it takes no time
+            self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), number),
                     *changes,
@@ -56,14 +66,12 @@ class Server:
                 stderr=log,
                 umask=0o077,
             )
-        async with asyncio.timeout(60):
-            await self._postgres.ready()
-        return self
 
     def kill(self) -> None:
         """Kill the server and all its children with -9."""
         assert self._process is not None
         number = self._process.pid
+        os.kill(number, signal.SIGSTOP)  # so that it makes no further child meanwhile
         children = Path(f"/proc/{number}/task/{number}/children").read_text().split()
         for pid in (number, *map(int, children)):
             os.kill(pid, signal.SIGKILL)

@@ -287,7 +287,7 @@ async def _anchor(world: World) -> None:
             round_sha256=f"{number:064x}",
             account=KEYS["approver"].address,
             network=DEVNET,
-            account_sequence=number,
+            account_sequence=str((1 << 40) + number),
             envelope_xdr="AAAA",
             transaction_hash=f"{number + 160:064x}",
             valid_until=world.now + timedelta(minutes=5),

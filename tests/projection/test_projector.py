@@ -3,11 +3,13 @@
 import asyncio
 import functools
 from collections import Counter
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from libs.events import InvalidFact
 from libs.eventstore import Frame, GapFound, MemoryStore, StreamSpec
@@ -149,12 +151,21 @@ async def test_a_second_projector_is_fenced_and_nothing_is_projected_twice(
     )
 
 
+@pytest.fixture
+async def own_postgres() -> AsyncIterator[Server]:
+    server = await Server().start()
+    yield server
+    server.close()
+
+
 async def test_postgres_killed_midway_leaves_every_row_exactly_once(
     world: World,
     settings: ProjectionSettings,
     health: Health,
-    postgres: Server,
+    own_postgres: Server,
 ) -> None:
+    postgres, dsn = own_postgres, await own_postgres.new_database()
+    settings = settings.model_copy(update={"postgres_dsn": SecretStr(dsn)})
     async with projecting(settings, world.store, health) as task:
         for turn in range(3):
             await world.readings(3_000, first=1 + 3_000 * turn)
@@ -168,7 +179,6 @@ async def test_postgres_killed_midway_leaves_every_row_exactly_once(
             await postgres.start()
         if task.done() and (failure := task.exception()):
             raise failure
-        dsn = settings.postgres_dsn.get_secret_value()
         database = await asyncpg.connect(dsn, server_settings={"search_path": "heliograph"})
         await until(lambda: caught_up(database, world))
 

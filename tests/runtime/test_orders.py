@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from libs.events.books import FundsDeposited, OwnershipTransferred, TitleMove
 from libs.events.commands import Body, DepositFunds, Pay
@@ -21,7 +22,7 @@ from libs.events.positions import parse_cause
 from libs.events.subjects import family_of
 from libs.eventstore import Frame, MemoryServer, MemoryStore, StreamSpec
 from libs.rules.authority import Authority, Order
-from libs.runtime.failures import Refused, from_problem, gravest, is_problem
+from libs.runtime.failures import Refused, Transient, from_problem, gravest, is_problem
 from libs.runtime.orders import OrderDesk
 from libs.runtime.writer import Writer
 from tests.histories import DEPLOYMENT, START, History, key_of, signed
@@ -75,6 +76,22 @@ class Deposits:
         return drafts
 
 
+class Client(MemoryStore):
+    """A client whose appends are answered only while its gate is open."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        super().__init__(server, deadline_s=0.2)
+        self.gate, self.stored = asyncio.Event(), asyncio.Event()
+        self.gate.set()
+
+    @override
+    async def append(self, stream: str, frames: Sequence[Frame], *, expected: int) -> int:
+        last = await super().append(stream, frames, expected=expected)
+        self.stored.set()
+        await self.gate.wait()
+        return last
+
+
 class World:
     """A played server, its inputs, and a desk whose writer runs."""
 
@@ -112,6 +129,8 @@ class World:
             finally:
                 desk.stop.set()
                 await asyncio.wait({desk.running})
+            if not desk.may_fail:
+                desk.running.result()
 
     def facts(self) -> list[Recorded[Fact]]:
         return [
@@ -132,7 +151,7 @@ class Desk:
 
     def __init__(self, world: World) -> None:
         self.rules = Deposits()
-        self.store = MemoryStore(world.server, deadline_s=0.2)
+        self.store = Client(world.server)
         self.writer = Writer(
             store=self.store,
             rules=self.rules,
@@ -145,6 +164,7 @@ class Desk:
         )
         self.stop = asyncio.Event()
         self.running = asyncio.create_task(self.writer.run(self.stop))
+        self.may_fail = False
 
     async def ask(self, text: str | bytes) -> dict[str, Any]:
         data = text if isinstance(text, bytes) else text.encode()
@@ -152,6 +172,8 @@ class Desk:
         return answer
 
     async def error(self) -> BaseException:
+        """Wait for what ends the process; an error that nobody waits for fails the test."""
+        self.may_fail = True
         await asyncio.wait({self.running})
         found = self.running.exception()
         assert found is not None
@@ -408,6 +430,7 @@ async def test_a_full_store_is_never_answered_with_yes() -> None:
     async with world.desk() as desk:
         assert (await desk.ask(deposit()))["outcome"] == "accepted"
         answer = await desk.ask(deposit(command_id="c2"))
+        assert isinstance(await desk.error(), Transient)
 
     assert (code(answer), answer["status"]) == ("writer-stopped", 503)
     assert answer["retry_after_s"] >= 1
@@ -418,11 +441,14 @@ async def test_a_command_that_was_stored_but_not_answered_is_answered_by_the_suc
     world = await World().prepared()
     async with world.desk() as desk:
         await desk.writer.recovered.wait()
-        desk.running.cancel()  # the process dies once the facts are on their way
-        await asyncio.wait({desk.running})
-        assert code(await desk.ask(deposit())) == "stopping"
+        desk.store.gate.clear()
+        asking = asyncio.create_task(desk.ask(deposit(LARGE)))
+        await desk.store.stored.wait()
+        desk.may_fail = True
+        desk.running.cancel()  # the process dies between the append and the answer
+        assert code(await asking) == "writer-stopped"
     async with world.desk() as desk:
-        accepted = await desk.ask(deposit())
-    async with world.desk() as desk:
-        assert await desk.ask(deposit()) == accepted
-    assert len(world.facts()) == 1
+        answer = await desk.ask(deposit(LARGE))
+
+    first, second = world.facts()
+    assert (answer["first"], answer["position"]) == (str(first.position), str(second.position))

@@ -200,6 +200,7 @@ class Running:
         self.writer = writer
         self.stop = asyncio.Event()
         self.task = asyncio.create_task(writer.run(self.stop))
+        self.may_fail = False
 
     async def settled(self) -> None:
         """Let the writer work off all that has come, and look again."""
@@ -207,7 +208,8 @@ class Running:
             await asyncio.sleep(0)
 
     async def failed(self) -> BaseException:
-        """Wait for the error that ends the writer."""
+        """Wait for the error that ends the writer; one that nobody waits for fails the test."""
+        self.may_fail = True
         async with asyncio.timeout(10):
             await asyncio.wait({self.task})
         error = self.task.exception()
@@ -229,7 +231,7 @@ async def running(writer: Writer) -> AsyncIterator[Running]:
         finally:
             process.stop.set()
             await asyncio.wait({process.task})
-        if not process.task.cancelled() and process.task.exception() is None:
+        if not process.may_fail:
             process.task.result()
 
 
