@@ -6,6 +6,7 @@ functions that do.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -18,6 +19,9 @@ STROOPS_PER_UNIT = 10_000_000
 
 WH_PER_KWH = 1_000
 """Watt-hours in a kilowatt-hour."""
+
+INSTANTS_REMEMBERED = 65_536
+"""Instants whose text is remembered."""
 
 INSTANT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
 """The one spelling of an instant: UTC, whole seconds, `Z`."""
@@ -74,7 +78,15 @@ def parse_instant(value: object) -> datetime:
             return value.astimezone(UTC)
         except OverflowError as error:
             raise ValueError("an instant lies in the years 1 to 9999, in UTC") from error
-    if not isinstance(value, str) or len(value) != len("2016-07-01T07:00:00Z"):
+    if isinstance(value, str):
+        return _read_text(value)
+    raise ValueError("an instant is written YYYY-MM-DDTHH:MM:SSZ, in UTC")
+
+
+@lru_cache(maxsize=INSTANTS_REMEMBERED)
+def _read_text(value: str) -> datetime:
+    """Read the text of an instant; the same few stand in many facts, so they are remembered."""
+    if len(value) != len("2016-07-01T07:00:00Z"):
         raise ValueError("an instant is written YYYY-MM-DDTHH:MM:SSZ, in UTC")
     if value[10] != "T" or value[19] != "Z" or not value[:4].isascii():
         raise ValueError("an instant is written YYYY-MM-DDTHH:MM:SSZ, in UTC")
@@ -87,6 +99,7 @@ def parse_instant(value: object) -> datetime:
     return instant
 
 
+@lru_cache(maxsize=INSTANTS_REMEMBERED)
 def format_instant(instant: datetime) -> str:
     """Write an aware instant of whole seconds in its one spelling, UTC with `Z`."""
     moved = instant if instant.tzinfo is UTC else instant.astimezone(UTC)

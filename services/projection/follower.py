@@ -24,7 +24,7 @@ from services.projection.database import Connection, is_passing, let_go, prepare
 from services.projection.inbox import Inbox
 from services.projection.tables import Merge
 
-DELAYS_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+DELAYS_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 """Seconds before the first, second, ... further attempt; the last repeats for ever."""
 
 REFUSALS_KEPT: Final = 100_000
@@ -66,7 +66,7 @@ class Follower:
         self._part = f"view-{source.stream}"
         self._at: Position | None = None
         self._hoped: Position | None = None
-        self._moved = False
+        self._followed = False
 
     async def run(self, stop: asyncio.Event, *, until_end: bool = False) -> None:
         """Follow until asked to stop.
@@ -83,7 +83,7 @@ class Follower:
         attempt = 0
         self._say(ok=not self._source.is_of_facts, detail="starting")
         while not stop.is_set():
-            self._moved = False
+            self._followed = False
             try:
                 await self._work(stop, until_end=until_end)
             except Exception as error:
@@ -92,7 +92,7 @@ class Follower:
                 if until_end and not is_passing(error):
                     _log.warning("view-left-out", stream=self.stream, reason=repr(error))
                     return
-                attempt = 1 if self._moved else attempt + 1
+                attempt = 1 if self._followed else attempt + 1
                 self._say(ok=not self._source.is_of_facts, detail=f"waiting: {error}"[:200])
                 self._health.count("projection-retries")
                 delay_s = DELAYS_S[min(attempt, len(DELAYS_S)) - 1] * random.uniform(0.5, 1.0)  # noqa: S311
@@ -120,6 +120,7 @@ class Follower:
             until = await self._store.end(self.stream) if until_end else None
             await self._check_history(position)
             self._say(ok=True, detail="following")
+            self._followed = True
             await self._follow(connection, stop, until)
         finally:
             await let_go(connection)
@@ -223,7 +224,7 @@ class Follower:
                 oldest = batch.sequence - REFUSALS_KEPT
                 await connection.execute(_FORGET, self.stream, oldest, batch.after == 0)
             await _bring(connection, batch)
-        self._at, self._hoped, self._moved = self._hoped, None, True
+        self._at, self._hoped = self._hoped, None
         self._health.position(self.stream, batch.sequence)
         self._health.count("facts-projected", batch.count)
 

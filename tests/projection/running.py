@@ -55,7 +55,7 @@ async def run_once(
 
 
 async def until(
-    true: Callable[[], Awaitable[bool]], seconds: float = 15, every: float = 0.02
+    true: Callable[[], Awaitable[bool]], seconds: float = 60, every: float = 0.02
 ) -> None:
     deadline = time.monotonic() + seconds
     while not await true():
