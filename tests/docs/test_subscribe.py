@@ -10,7 +10,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +32,14 @@ from heliograph.subscribe import (
 )
 from libs.events import Draft, Fact, InvoiceIssued, InvoicePaid, Position, TimeReached, encode
 from libs.events.positions import fact_hash
-from libs.eventstore import Frame, JetStreamStore, MemoryServer, MemoryStore, StreamSpec
+from libs.eventstore import (
+    Frame,
+    JetStreamStore,
+    MemoryServer,
+    MemoryStore,
+    Stored,
+    StreamSpec,
+)
 
 ROOT = Path(__file__).parents[2]
 DEPLOYMENT, STREAM = "demo", "BILLING_pilot"
@@ -200,6 +207,23 @@ async def test_a_lost_fact_stops_behind_the_last_whole_one(server: MemoryServer)
     assert caught.value.missing == 5
     with pytest.raises(GapFound):
         await sequences(server, after=Position(STREAM, 5, fact_hash(b"was there once")))
+
+
+class Leaky(MemoryStore):
+    """A store that does not say that it left something out."""
+
+    async def read(
+        self, stream: str, *, after: int = 0, until: int | None = None, subject: str | None = None
+    ) -> AsyncGenerator[list[Stored], None]:
+        async for batch in super().read(stream, after=after, until=until, subject=subject):
+            yield [stored for stored in batch if stored.sequence != 2]
+
+
+async def test_the_client_counts_for_itself(server: MemoryServer) -> None:
+    await fill(server, Pen().month(1))
+    facts = Subscriber(Leaky(server), deployment=DEPLOYMENT).facts(STREAM, name="InvoicePaid")
+    with pytest.raises(GapFound, match="position 2 of BILLING_pilot is missing"):
+        await anext(facts)
 
 
 async def test_a_lost_fact_of_one_key_is_seen_by_its_number(server: MemoryServer) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from libs.events.books import RaiseAccepted, TitleMove
+from libs.events.books import MoneyMove, PaymentSettled
 from libs.events.envelope import (
     FACT_SIZE_MAX,
     NUMBER_MAX,
@@ -363,26 +363,26 @@ def test_what_stands_around_a_draft_is_checked_too(told: dict[str, str]) -> None
     assert caught.value.rule == "envelope"
 
 
-def raise_of(count: int, last: int) -> Draft:
+def payment_of(count: int, last: int) -> Draft:
     """A fact of many moves, whose last member's name has so many letters."""
-    example = EXAMPLES["RaiseAccepted.v1"]
-    assert isinstance(example.fact, RaiseAccepted)
+    example = EXAMPLES["PaymentSettled.v1"]
+    assert isinstance(example.fact, PaymentSettled)
     moves = [
-        TitleMove(member=f"investor-{number:04}-of-our-valley", shares=10**10)
+        MoneyMove(member=f"investor-{number:04}-of-our-valley", amount_stroops=10**10)
         for number in range(count)
     ]
-    moves.append(TitleMove(member="z" * last, shares=1))
-    fact = example.fact.model_copy(update={"moves": tuple(moves)})
-    return Draft("sunrise", fact, "raul.accept.accepted", AUGUST)
+    moves.append(MoneyMove(member="z" * last, amount_stroops=1))
+    fact = example.fact.model_copy(update={"principal": tuple(moves)})
+    return Draft("home", fact, "raul.pay.settled", AUGUST)
 
 
 def test_a_fact_has_at_most_256_kib() -> None:
-    base = len(encoding(raise_of(3_500, 1), stream=LEDGER)[1])
-    one_more = len(encoding(raise_of(3_501, 1), stream=LEDGER)[1]) - base
+    base = len(encoding(payment_of(2_500, 1), stream=LEDGER)[1])
+    one_more = len(encoding(payment_of(2_501, 1), stream=LEDGER)[1]) - base
     more, letters = divmod(FACT_SIZE_MAX - base, one_more)
     if letters > 63:
         pytest.fail("choose members' names so that the rest fits into one name")
-    fitting, over = raise_of(3_500 + more, 1 + letters), raise_of(3_500 + more, 2 + letters)
+    fitting, over = payment_of(2_500 + more, 1 + letters), payment_of(2_500 + more, 2 + letters)
 
     subject, data = encoding(fitting, stream=LEDGER)
 
