@@ -59,7 +59,8 @@ fmt: $(READY) ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet .
 
 golden: $(READY) ## Write missing golden files, schemas and generated docs
-	@$(BIN)/python -m tools.golden && $(BIN)/python -m tools.schemas
+	@$(BIN)/python -m tools.golden && $(BIN)/python -m tools.schemas \
+	  && $(BIN)/python -m tools.settings_table && $(BIN)/python -m tools.cli_table
 
 lock: $(READY) ## Make requirements.lock anew (needs uv)
 	@uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \

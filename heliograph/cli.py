@@ -19,6 +19,7 @@ COMMANDS: Final = (
     ("verify", "heliograph.verify", "verify"),
     ("up", "heliograph.commands.up", "up"),
     ("doctor", "heliograph.commands.doctor", "doctor"),
+    ("secrets", "heliograph.commands.secrets", "secrets"),
     ("bootstrap", "heliograph.commands.bootstrap", "bootstrap"),
 )
 """Every command. A new one is a module, here or in a folder of its own, and a row."""

@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from typer.models import ArgumentInfo, OptionInfo
 
@@ -134,6 +134,8 @@ def _value(parameter: Parameter) -> str:
     kind = parameter.kind
     if get_origin(kind) in {list, tuple}:
         kind = get_args(kind)[0]
+    if get_origin(kind) is Literal:
+        return "|".join(str(each) for each in get_args(kind))
     return VALUES[kind]
 
 
