@@ -8,6 +8,7 @@ import asyncpg
 import nacl.bindings
 
 from bench.measure import Stopwatch
+from bench.world import START
 from libs.events.ids import public_key_of
 from libs.events.jws import parse
 from libs.eventstore import Frame, JetStreamStore
@@ -59,8 +60,6 @@ async def copy_rate(dsn: str, rows: int) -> float:
             "CREATE TABLE bare (stream text, sequence bigint, meter text, seq bigint, "
             "at timestamptz, energy bigint[], after bigint)"
         )
-        from bench.world import START  # noqa: PLC0415 - only for a timestamp
-
         records = [
             ("READINGS_0", n, f"m{n % 1000}", n // 1000, START, [100, 100, 100, 100], n * 400)
             for n in range(rows)

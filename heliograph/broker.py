@@ -6,10 +6,12 @@ Pure: text out of a layout and passwords.
 """
 
 import json
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from heliograph.errors import StackError
 from heliograph.layout import (
     COMMANDED,
     INTAKE,
@@ -52,6 +54,10 @@ CLUSTER_PORT: Final = 6222
 
 RESPONDER_SUBJECTS: Final = ("_INBOX.>", "_R_.>")
 """Where a service that takes commands may answer."""
+
+UNWRITABLE: Final = frozenset({"Cc", "Cs"})
+"""Categories of characters that the configuration cannot hold: controls, and bytes of a file name
+that are no UTF-8."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +103,7 @@ def configuration(layout: Layout, listeners: Listeners, passwords: Mapping[str, 
 
     Raises:
         KeyError: A user has no password.
+        StackError: A value has a character that the file cannot hold.
     """
     at = f"{listeners.host}:"
     every = vaults(layout)
@@ -228,7 +235,8 @@ def _user(
     parts.append(f"allowed_connection_types: [{connections}]")
     if publish is not None and subscribe is not None:
         allowed = (
-            f"{{ allow: {json.dumps(list(subjects))} }}" for subjects in (publish, subscribe)
+            f"{{ allow: [{', '.join(map(_quoted, subjects))}] }}"
+            for subjects in (publish, subscribe)
         )
         parts.append("permissions: {{ publish: {}, subscribe: {} }}".format(*allowed))
     return "{ " + ", ".join(parts) + " }"
@@ -240,7 +248,13 @@ def _import(account: str, subject: str, to: str | None = None) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text)
+    """Write a string as nats-server reads it: as it stands, for it knows no `\\u` escapes."""
+    if any(unicodedata.category(each) in UNWRITABLE for each in text):
+        raise StackError(
+            f"{ascii(text)}: the broker's configuration takes no control characters and only "
+            "UTF-8. Choose another name or folder."
+        )
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _variable_or_quoted(text: str) -> str:

@@ -193,6 +193,9 @@ def intake_spec(layout: Layout) -> StreamSpec:
         deny_purge=False,
         allow_atomic=False,
         allow_direct=False,
+        # One durable consumer per partition, which must outlive any pause of ingest.
+        max_consumers=None,
+        consumer_inactive_s=0,
         subject_transform=(
             "intake.*.*",
             f"intake.{{{{partition({layout.partitions},2)}}}}.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}",

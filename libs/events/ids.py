@@ -16,12 +16,14 @@ from pydantic import AfterValidator, StringConstraints
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
 """What every id in a subject matches (eventing contract, section 1)."""
 
+ADDRESS_LENGTH = 56
+"""Characters of a Stellar address."""
+
 ADDRESSES_REMEMBERED = 65_536
 """Addresses whose key is remembered: checking a point costs as much as verifying a signature."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ADDRESS_VERSION = 6 << 3  # SEP-23: account ids start with `G`
-_ADDRESS_LENGTH = 56
 _PUBLIC_KEY_SIZE = 32
 
 Id = Annotated[str, StringConstraints(strict=True, pattern=ID_PATTERN)]
@@ -56,7 +58,7 @@ def public_key_of(address: str) -> bytes:
     Source:
         SEP-23; eventing contract, section 5.
     """
-    if len(address) != _ADDRESS_LENGTH or not address.isascii():
+    if len(address) != ADDRESS_LENGTH or not address.isascii():
         raise ValueError("a Stellar address has 56 characters")
     try:
         raw = base64.b32decode(address)

@@ -26,7 +26,7 @@ import nacl.bindings
 import nacl.exceptions
 
 from libs.events.errors import InvalidSignature
-from libs.events.ids import address_of, public_key_of
+from libs.events.ids import ADDRESS_LENGTH, address_of, public_key_of
 
 SIGNED_SIZE_MAX = 65_536
 """Largest signed message in bytes."""
@@ -103,7 +103,7 @@ def parse(text: str | bytes, message_type: MessageType) -> Signed:
     return Signed(kid, payload, signing_input, signature)
 
 
-@lru_cache(maxsize=KEYS_REMEMBERED)
+@lru_cache(maxsize=KEYS_REMEMBERED)  # errors are not remembered, so strangers cannot fill it
 def _kid_of(head: str, message_type: MessageType) -> str:
     """Read the header: steps 2 to 4. One key always has the same header, so it is read once."""
     header = _json_object(_from_base64url(head), "header")
@@ -114,7 +114,7 @@ def _kid_of(head: str, message_type: MessageType) -> str:
     if header["typ"] != message_type:
         raise InvalidSignature(f"typ must be {message_type}", rule="typ")
     kid = header["kid"]
-    if not isinstance(kid, str):
+    if not isinstance(kid, str) or len(kid) != ADDRESS_LENGTH:
         raise InvalidSignature("kid must be a Stellar address", rule="kid")
     return kid
 

@@ -35,8 +35,8 @@ Ordinal = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]
 EnergyWh = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]
 """Energy in watt-hours (Wh)."""
 
-PowerW = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]
-"""Power in watts (W), above zero."""
+PowerW = Annotated[int, Field(strict=True, ge=1, le=10**12)]
+"""Power in watts (W), above zero, at most 1 TW."""
 
 AmountStroops = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]
 """Money in stroops (10^-7 of a unit of its asset)."""
@@ -44,8 +44,8 @@ AmountStroops = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]
 PositiveStroops = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]
 """Money in stroops, above zero."""
 
-PriceStroopsPerKwh = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]
-"""A price in stroops for one kilowatt-hour."""
+PriceStroopsPerKwh = Annotated[int, Field(strict=True, ge=0, le=10**12)]
+"""A price in stroops for one kilowatt-hour, at most 100,000 units of its asset."""
 
 RatePpmYear = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 """A yearly rate in parts per million: 50,000 is 5 % a year."""
@@ -53,8 +53,8 @@ RatePpmYear = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 Shares = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]
 """Units of title or of a holding, above zero. One share costs one stroop."""
 
-DurationS = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]
-"""A length of time in seconds."""
+DurationS = Annotated[int, Field(strict=True, ge=0, le=366 * 86_400)]
+"""A length of time in seconds, at most 366 days."""
 
 
 def parse_instant(value: object) -> datetime:

@@ -25,8 +25,11 @@ GROWING: Final = frozenset({"max_bytes", "max_msgs", "max_msgs_per_subject", "ma
 """Limits that may grow; -1 is no limit."""
 GROWING_FROM_ZERO: Final = frozenset({"max_age"})
 """Limits that may grow; 0 is no limit."""
-FREE: Final = frozenset({"description"})
-"""Settings that may change at will."""
+FREE: Final = frozenset({"description", "max_consumers", "consumer_limits"})
+"""Settings that may change at will: they touch no message. So a stream of an earlier version, in
+which consumers had no limit, gets its limits with the next start."""
+OPTIONAL: Final = frozenset({"subject_transform", "persist_mode", "consumer_limits"})
+"""Settings that are compared even where none is wanted."""
 
 
 class Declared(Enum):
@@ -85,9 +88,9 @@ def differences(
 
     The server leaves out settings that are false or empty, and adds ones that are not ours.
     """
-    empty: tuple[object, ...] = (None, False, "", 0)
+    empty: tuple[object, ...] = (None, False, "", 0, {})
     found: dict[str, tuple[object, object]] = {}
-    for name in sorted(wanted.keys() | ({"subject_transform", "persist_mode"} & present.keys())):
+    for name in sorted(wanted.keys() | (OPTIONAL & present.keys())):
         now, then = present.get(name), wanted.get(name)
         if name == "subjects":
             now, then = sorted(now or ()), sorted(then or ())

@@ -65,6 +65,12 @@ class StreamSpec:
     """`async` answers before writing (ADR-56): only for streams whose loss is harmless."""
     compression: Literal["none", "s2"] = "none"
     """How blocks on disk are packed."""
+    max_consumers: int | None = 256
+    """Most consumers at a time, None for no limit: whoever may read may make consumers, and each
+    costs the server memory."""
+    consumer_inactive_s: int = 300
+    """Seconds after which the server removes a consumer that nobody asks, a durable one too; no
+    consumer may ask for more. 0 for never: only where consumers belong to the installation."""
 
     def as_config(self) -> dict[str, Any]:
         """Give the settings as the JetStream API has them: -1 is no limit, durations in ns."""
@@ -81,7 +87,7 @@ class StreamSpec:
             "max_msgs_per_subject": _limit(self.max_msgs_per_subject),
             "max_age": self.max_age_s * NANOSECONDS,
             "max_msg_size": self.max_msg_size,
-            "max_consumers": -1,
+            "max_consumers": _limit(self.max_consumers),
             "discard": self.discard,
             "discard_new_per_subject": self.discard_new_per_subject,
             "deny_delete": self.deny_delete,
@@ -96,6 +102,9 @@ class StreamSpec:
             config["subject_transform"] = {"src": source, "dest": destination}
         if self.persist_mode != "default":
             config["persist_mode"] = self.persist_mode
+        if self.consumer_inactive_s:
+            inactive_ns = self.consumer_inactive_s * NANOSECONDS
+            config["consumer_limits"] = {"inactive_threshold": inactive_ns}
         return config
 
 

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from libs.runtime.clock import Clock
+from libs.runtime.failures import Refused, problem_document
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -23,6 +24,9 @@ BEAT_AGE_S_MAX: Final = 5.0
 
 BEAT_EVERY_S: Final = 1.0
 """Seconds between two beats of the event loop."""
+
+BODY_SIZE_MAX: Final = 65_536
+"""Most bytes that the body of a request to an endpoint may have."""
 
 Endpoint = Callable[[bytes], Awaitable[tuple[int, dict[str, Any]]]]
 """Answers a request to a service's own endpoint: its body in, status and JSON values out."""
@@ -211,7 +215,11 @@ def health_app(health: Health) -> "Starlette":
         endpoint = health.endpoints.get((request.method, request.url.path))
         if endpoint is None:
             return JSONResponse({"detail": "There is no such thing here."}, 404)
-        status_code, answer = await endpoint(await request.body())
+        body = await _read_body(request)
+        if body is None:
+            refused = Refused("too-large", f"A body has at most {BODY_SIZE_MAX} bytes.", status=413)
+            return JSONResponse(problem_document(refused), refused.status)
+        status_code, answer = await endpoint(body)
         return JSONResponse(answer, status_code)
 
     return Starlette(
@@ -223,6 +231,16 @@ def health_app(health: Health) -> "Starlette":
             Route("/{path:path}", other, methods=["GET", "POST"]),
         ]
     )
+
+
+async def _read_body(request: "Request") -> bytes | None:
+    """Read a body piece by piece; `None`, with the rest unread, once it is too large."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > BODY_SIZE_MAX:
+            return None
+    return bytes(body)
 
 
 class HealthServer:

@@ -10,6 +10,8 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 
+from pydantic import ValidationError
+
 from libs.events.envelope import Draft
 from libs.events.errors import InvalidSignature
 from libs.events.jws import Signed, parse, verify_signature
@@ -73,7 +75,11 @@ class OrderDesk:
         if known is not None:
             return known.first, known.last
         assert order is not None
-        drafts = list(self._decide(order))
+        try:
+            drafts = list(self._decide(order))
+        except (ValidationError, OverflowError) as error:
+            # Nothing is staged yet: what follows would not fit into a fact, so the command is no.
+            raise Refused("out-of-range", f"what follows fits into no fact: {error}") from error
         assert drafts, "an accepted command leads to at least one fact"
         cause = write_cause(None, order.id)
         first = drafts[0]

@@ -4,7 +4,8 @@ Source: domain rules, sections 1, 5 and 6.
 """
 
 from collections.abc import Container
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from libs.events.books import HoldingOpened, SystemProposed
 from libs.events.commands import OpenAgreement
@@ -56,16 +57,21 @@ def open_agreement(
 
 
 def _first_instant(body: OpenAgreement, system: SystemProposed, now: datetime) -> datetime:
-    starts_at = local_midnight(as_date(body.first_day), system.time_zone)
-    if starts_at < now - timedelta(days=1):
+    first, today = as_date(body.first_day), _local_day(now, system.time_zone)
+    if first < today - timedelta(days=1):
         raise Refused("first-day-past", "it lies in the past", field="body.first_day")
-    if starts_at > now + timedelta(days=FIRST_DAY_AHEAD_MAX):
+    if first > today + timedelta(days=FIRST_DAY_AHEAD_MAX):
         raise Refused(
             "first-day-far",
             f"it lies more than {FIRST_DAY_AHEAD_MAX} days ahead",
             field="body.first_day",
         )
-    return starts_at
+    return local_midnight(first, system.time_zone)
+
+
+def _local_day(now: datetime, time_zone: str) -> date:
+    """The local day of an instant."""
+    return now.astimezone(ZoneInfo(time_zone)).date()
 
 
 def _check_tariff(

@@ -1,16 +1,27 @@
 """Billing's wiring: one book of agreements and invoices."""
 
+import asyncio
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
 from libs.events.subjects import BILLING, LEDGER, MEMBERS, METERS, PRICES, READINGS
 from libs.rules.authority import Authority
 from libs.rules.timekeeper import Timekeeper
 from libs.runtime.clock import Clock
 from libs.runtime.health import Health
+from libs.runtime.logs import get_logger
 from libs.runtime.orders import OrderDesk
 from libs.runtime.process import Service
 from libs.runtime.writer import Writer
 from libs.runtime.writing import WritingService, connect_store
 from services.billing.domain import Billing
 from services.billing.settings import BillingSettings
+
+ALARM_EVERY_S: Final = 5.0
+"""Seconds between two looks for agreements that are stuck."""
+
+_log = get_logger(__name__)
 
 
 async def build(settings: BillingSettings, clock: Clock, health: Health) -> Service:
@@ -41,10 +52,25 @@ async def build(settings: BillingSettings, clock: Clock, health: Health) -> Serv
         stream=stream,
         inputs=inputs,
     )
+    health.describe("stuck_agreements", lambda: dict(rules.stuck))
     return WritingService(
         settings=settings,
         health=health,
         store=store,
         writers=(writer,),
         desks={settings.book: OrderDesk(writer=writer, authority=authority, decide=rules.decide)},
+        tasks=(partial(_alarm, rules, health),),
     )
+
+
+async def _alarm(rules: Billing, health: Health, stop: asyncio.Event) -> None:
+    """Tell an operator of agreements whose next invoice no fact can hold, once each."""
+    told: set[str] = set()
+    while not stop.is_set():
+        for agreement in rules.stuck.keys() - told:
+            _log.error("invoice-stuck", agreement=agreement, reason=rules.stuck[agreement])
+            health.count("alarms")
+            told.add(agreement)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ALARM_EVERY_S):
+                await stop.wait()

@@ -58,6 +58,8 @@ class Billing:
         self._holdings: set[str] = set()
         self._unpaid: dict[str, InvoiceIssued] = {}
         self._number = 0
+        self.stuck: dict[str, str] = {}
+        """Agreements whose next invoice cannot be written down, and why: an operator's alarm."""
 
     def evolve(self, recorded: Recorded[Fact]) -> None:
         """Fold a fact of the own stream or of any input."""
@@ -92,7 +94,13 @@ class Billing:
                 continue
             opened, period = agreement.opened, agreement.next_period
             self._forget(opened.system)
-            fact = write_invoice(self.inputs, opened, period, self._number + 1, common)
+            try:
+                fact = write_invoice(self.inputs, opened, period, self._number + 1, common)
+            except (ValueError, OverflowError) as error:
+                # A sum that no fact can hold: an alarm for this agreement, no halt for the others.
+                self.stuck[opened.agreement] = f"{period.name}: {error}"
+                continue
+            self.stuck.pop(opened.agreement, None)
             fact_id = f"{fact.invoice}.issued"
             return (Draft(opened.agreement, fact, fact_id, common, agreement.cause),)
         return ()

@@ -1,14 +1,15 @@
 """The routes of the API: each asks the views once and answers a shape."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 from starlette.responses import Response
 
-from libs.events.ids import ID_PATTERN
+from libs.events.ids import ID_PATTERN, Reference
 from libs.events.jws import SIGNED_SIZE_MAX
 from libs.runtime.failures import NotFound, Transient
 from services.gateway import commands, shapes
@@ -28,10 +29,18 @@ Cursor = Annotated[
     str | None,
     Query(max_length=CURSOR_MAX, description="`next_cursor` of the page before; opaque."),
 ]
-InvoiceId = Annotated[
-    str,
-    Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["sunrise-2016-07"], description="Its id."),
-]
+InvoiceId = Annotated[Reference, Path(examples=["sunrise-2016-07"], description="Its id.")]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("an instant lies in the years 1 to 9999, in UTC") from error
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""An instant of any zone, turned to UTC."""
 
 _JOSE = {
     "requestBody": {
@@ -76,11 +85,11 @@ async def readings(
     *,
     meter: IdQuery = None,
     from_: Annotated[
-        AwareDatetime | None,
+        Instant | None,
         Query(alias="from", description="Only what ends later.", examples=["2016-07-01T06:00:00Z"]),
     ] = None,
     until: Annotated[
-        AwareDatetime | None,
+        Instant | None,
         Query(description="Only what begins earlier.", examples=["2016-08-01T06:00:00Z"]),
     ] = None,
     limit: Limit = LIMIT,

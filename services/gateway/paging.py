@@ -42,22 +42,31 @@ def read_cursor(text: str | None) -> Key | None:
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         at, stream, sequence = json.loads(base64.b64decode(padded, b"-_", validate=True))
-        moment = datetime.fromisoformat(at)
-        _check(moment, stream, sequence)
-    except (ValueError, TypeError, binascii.Error, RecursionError) as error:
+        return _check(datetime.fromisoformat(at), stream, sequence)
+    except (
+        *(ValueError, UnicodeError, binascii.Error),
+        *(TypeError, OverflowError, RecursionError),
+    ) as error:
         raise Refused(
             "bad-cursor",
             "This cursor is not one that we gave. Leave it out to begin with the first page.",
             field="cursor",
         ) from error
-    return moment, stream, sequence
 
 
-def _check(moment: datetime, stream: object, sequence: object) -> None:
+def _check(moment: datetime, stream: object, sequence: object) -> Key:
+    """Give the key as the views can be asked for it.
+
+    Raises:
+        ValueError, OverflowError: Postgres could not hold it: a text that is no UTF-8, an instant
+            that lies outside the years 1 to 9999 in UTC, a number of more than 64 bits.
+    """
     if moment.tzinfo is None or not isinstance(stream, str) or "\x00" in stream:
         raise ValueError("not a key")
-    if not isinstance(sequence, int) or not 0 <= sequence < 2**63:
+    stream.encode("utf-8")  # a lone surrogate can be written in JSON, but not in UTF-8
+    if isinstance(sequence, bool) or not isinstance(sequence, int) or not 0 <= sequence < 2**63:
         raise ValueError("not a sequence")
+    return moment.astimezone(UTC), stream, sequence
 
 
 def write_id(name: str) -> str:

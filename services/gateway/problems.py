@@ -1,13 +1,14 @@
 """Every error that leaves the gateway is a problem document (RFC 9457)."""
 
+import json
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.runtime.failures import (
     PROBLEM_CONTENT_TYPE,
@@ -64,15 +65,14 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": meaning[status], "content": content} for status in statuses}
 
 
-def problem(error: BaseException) -> JSONResponse:
-    """Make the answer that tells an error."""
+def problem(error: BaseException) -> Response:
+    """Make the answer that tells an error; in ASCII, whatever a stranger's text holds."""
     ours = as_heliograph_error(error)
     headers = {"Cache-Control": "no-store"}
     if (seconds := retry_after_s(ours)) is not None:
         headers["Retry-After"] = str(seconds)
-    return JSONResponse(
-        problem_document(ours), ours.status, headers, media_type=PROBLEM_CONTENT_TYPE
-    )
+    body = json.dumps(problem_document(ours), separators=(",", ":"))
+    return Response(body, ours.status, headers, media_type=PROBLEM_CONTENT_TYPE)
 
 
 def install(app: FastAPI) -> None:
@@ -80,7 +80,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HeliographError, _on_ours)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(Exception, _on_bug)
+    app.add_middleware(Surprises)
 
 
 async def _on_ours(_: Request, error: Exception) -> Response:
@@ -107,6 +107,33 @@ async def _on_http(request: Request, error: Exception) -> Response:
     return answer
 
 
-async def _on_bug(request: Request, error: Exception) -> Response:
-    _log.error("request-failed", path=request.url.path[:200], exc_info=error)
-    return problem(BrokenLaw("internal-error", "The request met a mistake of ours."))
+class Surprises:
+    """Answers what nobody expected, and logs it.
+
+    Nothing rises to the server while there is still an answer to give: the server would close the
+    connection, which may carry further requests of the same client.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap what answers."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        is_started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal is_started
+            is_started = is_started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            return  # nobody is left to be told
+        except Exception as error:
+            _log.error("request-failed", path=scope.get("path", "")[:200], exc_info=error)
+            if is_started or scope["type"] != "http":
+                raise  # half an answer: only the end of the connection tells that it is one
+            answer = problem(BrokenLaw("internal-error", "The request met a mistake of ours."))
+            await answer(scope, receive, send)

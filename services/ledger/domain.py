@@ -20,6 +20,7 @@ from libs.events.commands import (
 )
 from libs.events.envelope import Draft, Recorded
 from libs.events.fact import Fact
+from libs.events.quantities import INTEGER_MAX
 from libs.events.subjects import BILLING
 from libs.rules.authority import Authority, Order
 from libs.rules.postings import Books, postings
@@ -95,6 +96,13 @@ class Book:
         if ":" in body.asset:
             raise Refused(
                 "not-book-money", "a Stellar asset arrives on Stellar only", field="body.asset"
+            )
+        issued = self.books.balance(f"U:{body.asset}", f"issuer:{body.asset}")
+        if issued + body.amount_stroops > INTEGER_MAX:
+            raise Refused(
+                "too-much-money",
+                f"a book holds at most {INTEGER_MAX} stroops of an asset, {issued} are in it",
+                field="body.amount_stroops",
             )
         fact = FundsDeposited(
             member=body.member,

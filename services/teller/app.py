@@ -11,7 +11,7 @@ from typing import Any, Final
 from libs.events.jws import SigningKey
 from libs.events.quantities import parse_instant
 from libs.runtime.clock import Clock
-from libs.runtime.failures import Poison, Refused, Transient, problem_document
+from libs.runtime.failures import Poison, Transient, problem_document
 from libs.runtime.health import Health
 from libs.runtime.logs import get_logger
 from libs.runtime.process import Service
@@ -143,7 +143,8 @@ class Teller:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until asked to stop; what is not carried by then waits on disk."""
         self._health.describe("teller", self.status)
-        self._health.endpoints["POST", "/played-time"] = self.play
+        if self._settings.played_time:
+            self._health.endpoints["POST", "/played-time"] = self.play
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._courier.run())]
@@ -187,7 +188,7 @@ class Teller:
         self._health.set("outbox", ok=True, detail="stored")
 
     async def play(self, body: bytes) -> tuple[int, dict[str, Any]]:
-        """Answer `POST /played-time`: build up to a time and wait for the receipts.
+        """Answer `POST /played-time`, which is there only in played time: build up to a time and wait for the receipts.
 
         Args:
             body: JSON: `until`, an instant, and perhaps `timeout_s`, seconds to wait.
@@ -196,9 +197,6 @@ class Teller:
             200 with the counts once every report that ended by then has its receipt; 503 with the
             counts when the deadline passed; a problem document for a request that is wrong.
         """
-        if not self._settings.played_time:
-            refused = Refused("real-time", "This Teller follows the real clock.")
-            return refused.status, problem_document(refused)
         try:
             until, timeout_s = _read_play(body)
             await self.build_until(until)
@@ -244,7 +242,9 @@ def _read_play(body: bytes) -> tuple[datetime, float]:
         document = json.loads(body)
         until = parse_instant(document["until"])
         timeout_s = float(document.get("timeout_s", WAIT_S))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except RecursionError as error:
+        raise Poison("not-a-played-time", "It is nested too deeply.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise Poison("not-a-played-time", f"until: {error}", field="until") from error
     if not 0 <= timeout_s <= WAIT_S_MAX:
         raise Poison("not-a-played-time", f"timeout_s: 0 to {WAIT_S_MAX:g}", field="timeout_s")

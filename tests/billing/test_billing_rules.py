@@ -448,3 +448,56 @@ def test_any_interleaving_of_the_input_streams_gives_the_same_bill(seed: int) ->
         stage.follow_up()
     (invoice,) = invoices(stage)
     assert (invoice.lines[0].energy_wh, invoice.rated_intervals) == (30 + 20, 2)
+
+
+def test_a_bill_that_no_fact_can_hold_stops_its_agreement_only() -> None:
+    stage = opened()
+    stage.given(
+        stage.history.record(LEDGER, "moon", system().model_copy(update={"system": "moon"})),
+        stage.history.record(
+            LEDGER, "h2", holding(1_000, "h2", "eve").model_copy(update={"system": "moon"})
+        ),
+        stage.history.record(
+            METERS, "pv2", enrolment("pv2", "generation").model_copy(update={"system": "moon"})
+        ),
+        stage.history.record(
+            METERS,
+            "load2",
+            enrolment("load2", "consumption", "h2").model_copy(update={"system": "moon"}),
+        ),
+        stage.history.record(
+            "PRICES", "dear", tariff(price=10**12).model_copy(update={"tariff": "dear"})
+        ),
+    )
+    stage.when("eve", "1", agreement(agreement="agr2", holding="h2", tariff="dear"))
+    measured(stage, [100], [100])
+    much = [10**8] * 96
+    stage.given(
+        stage.history.record(
+            READINGS, "pv2", reading("pv", 1, START, much).model_copy(update={"meter": "pv2"})
+        ),
+        stage.history.record(
+            READINGS, "load2", reading("load", 1, START, much).model_copy(update={"meter": "load2"})
+        ),
+    )
+    stage.advance(31, READINGS, LEDGER)
+    assert [each.agreement for each in invoices(stage)] == ["agr"]
+    rules = stage.rules
+    assert isinstance(rules, Billing)
+    assert list(rules.stuck) == ["agr2"]
+    assert "total_stroops" in rules.stuck["agr2"] or "amount_stroops" in rules.stuck["agr2"]
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Denver", "UTC"])
+@pytest.mark.parametrize(("day", "code"), [("0001-01-01", "past"), ("9999-12-31", "far")])
+def test_first_days_at_the_ends_of_the_calendar_are_refused(zone: str, day: str, code: str) -> None:
+    with pytest.raises(HeliographError) as refusal:
+        billing(zone).when("home", "1", agreement(first_day=day))
+    assert refusal.value.code == f"first-day-{code}"
+
+
+@pytest.mark.parametrize("field", ["settlement_lag_s", "due_after_s"])
+def test_lengths_of_time_have_a_limit(field: str) -> None:
+    agreement(**{field: 366 * 86_400})
+    with pytest.raises(ValueError, match=field):
+        agreement(**{field: 366 * 86_400 + 1})

@@ -37,7 +37,17 @@ def test_what_is_no_integer_is_refused(name: str, value: object) -> None:
         reader(name).validate_json(json.dumps(value))
 
 
-@pytest.mark.parametrize("name", INTEGERS)
+LIMITED = {"PowerW": 10**12, "PriceStroopsPerKwh": 10**12, "DurationS": 366 * 86_400}
+
+
+@pytest.mark.parametrize(("name", "most"), LIMITED.items())
+def test_some_kinds_have_a_limit_of_their_own(name: str, most: int) -> None:
+    assert reader(name).validate_json(str(most)) == most
+    with pytest.raises(ValidationError):
+        reader(name).validate_json(str(most + 1))
+
+
+@pytest.mark.parametrize("name", [name for name in INTEGERS if name not in LIMITED])
 def test_the_largest_integer_is_two_to_the_53_less_one(name: str) -> None:
     largest = reader(name).validate_json(b"9007199254740991")
 

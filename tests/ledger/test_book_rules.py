@@ -462,3 +462,13 @@ def test_the_register_refuses(signer: str, body: RegisterMember, code: str) -> N
     with pytest.raises(HeliographError) as refusal:
         stage.when(signer, "3", body)
     assert refusal.value.code == code
+
+
+def test_a_book_holds_no_more_money_than_a_fact_can_say() -> None:
+    stage = book()
+    stage.when("approver", "1", deposit("ann", 2**53 - 10))
+    assert refusal_of(stage, "approver", deposit("bob", 10)) == (
+        "too-much-money",
+        "body.amount_stroops",
+    )
+    assert stage.when("approver", "2", deposit("bob", 9))
