@@ -248,10 +248,10 @@ def _import(account: str, subject: str, to: str | None = None) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Write a string as nats-server reads it: as it stands, for it knows no `\\u` escapes."""
+    """Write a string as nats-server reads it: as it stands, for it knows no escapes of letters."""
     if any(unicodedata.category(each) in UNWRITABLE for each in text):
         raise StackError(
-            f"{ascii(text)}: the broker's configuration takes no control characters and only "
+            f"{text!a}: the broker's configuration takes no control characters and only "
             "UTF-8. Choose another name or folder."
         )
     return json.dumps(text, ensure_ascii=False)

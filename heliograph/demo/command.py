@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -18,6 +19,12 @@ SEASON: Final = "data/pv/serf_east_15min_ac_power.csv"
 SEASON_ZONE, SEASON_NAMEPLATE_W = "America/Denver", 6_000
 """Where the season was measured (Golden, Colorado), and a power that it never exceeds."""
 
+NAMEPLATE_W_MAX: Final = 10_000_000_000
+"""Most nameplate of a plant: 10 GW, more than any on Earth."""
+
+SPAN_MAX: Final = timedelta(days=3_653)
+"""Longest span of a file, ten years: a play takes every day of it, with rows or without."""
+
 NAMEPLATE_MARGIN = 1.25
 """A nameplate that is not stated is the highest measured power and a quarter of it."""
 
@@ -32,7 +39,11 @@ def demo(  # noqa: PLR0913, PLR0917 - an option each
     ] = None,
     nameplate_w: Annotated[
         int | None,
-        typer.Option(min=1, help="Nameplate of the plant in W; more energy is refused."),
+        typer.Option(
+            min=1,
+            max=NAMEPLATE_W_MAX,
+            help="Nameplate of the plant in W; more energy is refused.",
+        ),
     ] = None,
     time_zone: Annotated[
         str | None,
@@ -71,14 +82,14 @@ def demo(  # noqa: PLR0913, PLR0917 - an option each
     from heliograph.demo.screen import Screen  # noqa: PLC0415
 
     scene, source = read_scene(data, nameplate_w, time_zone, load_w)
+    check_billing_down(billing_down, scene, source)
+    check_folder(folder)
     with ExitStack() as stack:
         screen = Screen(Console(soft_wrap=False))
         tell_source(screen, scene, source)
         if folder is None:
             made = stack.enter_context(tempfile.TemporaryDirectory(prefix="heliograph-demo-"))
             folder = Path(made)
-        elif folder.exists() and any(folder.iterdir()):
-            raise StackError(f"{folder} is not empty: a play begins in a new folder.")
         options = DemoOptions(
             scene=scene,
             source=source,
@@ -116,14 +127,84 @@ def read_scene(
         raise StackError(f"{path}: {error}") from error
     highest_w = -(-max((*source.powers, 0)) // source.scale)
     if nameplate_w is None:
-        margin = max(1, int(highest_w * NAMEPLATE_MARGIN))
+        margin = min(max(1, int(highest_w * NAMEPLATE_MARGIN)), NAMEPLATE_W_MAX)
         nameplate_w = SEASON_NAMEPLATE_W if data is None else margin
     if highest_w > nameplate_w:
         raise StackError(
             f"--nameplate-w {nameplate_w}: the file has {highest_w} W, which ingest would refuse."
         )
     scene = Scene(str(path.absolute()), zone or "UTC", nameplate_w, load_w)
-    return scene, source.report.as_json()
+    found = source.report.as_json()
+    _check_span(path, scene, found)
+    return scene, found
+
+
+def _check_span(path: Path, scene: Any, source: dict[str, Any]) -> None:
+    """Refuse a file whose days no play could come to the end of."""
+    from libs.events.quantities import parse_instant  # noqa: PLC0415
+
+    first, until = source["first_at"], source["until_at"]
+    if parse_instant(until) - parse_instant(first) > SPAN_MAX:
+        last = _last_row(until, source["step_s"])
+        raise StackError(
+            f"{path}: from the first row, {first}, to the last, {last}, it is more than ten years."
+        )
+    try:
+        _days(scene, source)
+    except StackError as error:
+        raise StackError(f"{path}: {error}") from error
+
+
+def _last_row(until: str, step_s: int) -> str:
+    """Give the time of the last row, from its end."""
+    from libs.events.quantities import format_instant, parse_instant  # noqa: PLC0415
+
+    return format_instant(parse_instant(until) - timedelta(seconds=step_s))
+
+
+def _days(scene: Any, source: dict[str, Any]) -> int:
+    """Count the days of a play."""
+    from heliograph.demo.player import calendar_of  # noqa: PLC0415
+    from libs.events.quantities import parse_instant  # noqa: PLC0415
+
+    first_at, until_at = parse_instant(source["first_at"]), parse_instant(source["until_at"])
+    return len(calendar_of(first_at, until_at, scene.time_zone).midnights())
+
+
+def check_billing_down(
+    billing_down: tuple[int, int] | None, scene: Any, source: dict[str, Any]
+) -> None:
+    """Refuse days between which billing would not stop, or would not come back.
+
+    Raises:
+        StackError: They are not two days of the play, one after the other.
+    """
+    if billing_down is None:
+        return
+    (first, last), days = billing_down, _days(scene, source)
+    if not 0 <= first < last < days:
+        raise StackError(
+            f"--billing-down {first} {last}: the play has {days} days, from 0 to {days - 1}; "
+            "FROM must be one of them and UNTIL a later one."
+        )
+
+
+def check_folder(folder: Path | None) -> None:
+    """Refuse a folder that is not new.
+
+    Raises:
+        StackError: It is a file, cannot be looked into, or is not empty.
+    """
+    try:
+        if folder is None or not folder.exists():
+            return
+        if not folder.is_dir():
+            raise StackError(f"{folder} is a file: a play needs a folder.")
+        empty = not any(folder.iterdir())
+    except OSError as error:
+        raise StackError(f"{folder}: {error.strerror}") from error
+    if not empty:
+        raise StackError(f"{folder} is not empty: a play begins in a new folder.")
 
 
 def _season() -> Path:

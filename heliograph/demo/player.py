@@ -16,6 +16,7 @@ import httpx
 from heliograph.client import Accepted, CommandClient
 from heliograph.demo import cast
 from heliograph.demo.watch import Watch
+from heliograph.errors import StackError
 from libs.events.books import Terms
 from libs.events.commands import (
     AcceptRaise,
@@ -40,6 +41,9 @@ from libs.runtime.failures import Refused
 
 STEP_DEADLINE_S = 90.0
 """Seconds in which one step of the play must be answered, restarts of services included."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""The first instant of a ledger's time."""
 
 TERMS = Terms(return_ppm_year=0, minimum_payment_stroops=0)
 """Return 0 %, minimum payment 0: every investor signs them with his investment."""
@@ -93,13 +97,25 @@ def calendar_of(first_at: datetime, last_at: datetime, time_zone: str) -> Calend
     Returns:
         From the local day of the first row to that month's end after the last row, plus the
         settlement lag and one day more, so that the last invoice and its payment are anchored.
+
+    Raises:
+        StackError: No calendar reaches that far, or the play would begin before 1970.
     """
     zone = ZoneInfo(time_zone)
-    first = first_at.astimezone(zone).date()
-    last = (last_at - timedelta(seconds=1)).astimezone(zone).date()
-    month_end = date(last.year + last.month // 12, last.month % 12 + 1, 1)
-    lag = timedelta(seconds=cast.SETTLEMENT_LAG_S)
-    return Calendar(time_zone, first, month_end + lag + timedelta(days=1))
+    span = f"{format_instant(first_at)} to {format_instant(last_at)}"
+    try:
+        first = first_at.astimezone(zone).date()
+        last = (last_at - timedelta(seconds=1)).astimezone(zone).date()
+        month_end = date(last.year + last.month // 12, last.month % 12 + 1, 1)
+        lag = timedelta(seconds=cast.SETTLEMENT_LAG_S)
+        calendar = Calendar(time_zone, first, month_end + lag + timedelta(days=1))
+        starts_at = calendar.starts_at
+        local_midnight(calendar.last_day, time_zone)
+    except (OverflowError, ValueError) as error:
+        raise StackError(f"{span}: the calendar does not reach that far.") from error
+    if starts_at < EPOCH:
+        raise StackError(f"{span}: a play cannot begin before 1970.")
+    return calendar
 
 
 class Player:

@@ -55,7 +55,7 @@ async def declare(
         What was done.
 
     Raises:
-        StreamDiffers: It exists and differs in more than a description or a limit that grows.
+        StreamDiffers: It exists and differs in more than what may change.
         NotPermitted: This connection may not manage streams.
         StoreUnavailable: No answer in time.
         UnexpectedAnswer: The server refuses the settings.

@@ -154,7 +154,7 @@ class MemoryServer:
         """Make a stream or grow its limits, by the rules of `libs.eventstore.admin.declare`.
 
         Raises:
-            StreamDiffers: It exists and differs in more than a description or a limit that grows.
+            StreamDiffers: It exists and differs in more than what may change.
         """
         known = self._streams.get(spec.name)
         if known is None:

@@ -33,6 +33,8 @@ PULL_EXPIRES_S: Final = 30
 """Seconds after which the server drops a request that found nothing."""
 INACTIVE_S: Final = 60
 """Seconds after which the server removes a consumer that nobody asks."""
+CONSUMERS_MAX_REACHED: Final = 10026
+"""Error code for a stream with as many consumers as it takes; idle ones go by themselves."""
 BATCH_OVER: Final = frozenset({"Batch Completed", "Message Size Exceeds MaxBytes"})
 """What the server says with status 409 when one request is over and the consumer goes on."""
 STATUS_LINE: Final = b"NATS/1.0 "
@@ -112,6 +114,9 @@ class Session:
             name, self._stream, {"stream_name": self._stream, "config": config}, deadline
         )
         if "error" in answer:
+            if answer["error"].get("err_code") == CONSUMERS_MAX_REACHED:
+                self._made = False
+                raise SessionOver(f"{self._stream} has all the consumers that it takes")
             raise UnexpectedAnswer(f"consumer on {self._stream}: {answer['error']}")
         self.pending_at_start = int(answer.get("num_pending", 0))
         self._heard_at = link.now()

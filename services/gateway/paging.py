@@ -18,6 +18,11 @@ LIMIT: Final = 100
 CURSOR_MAX: Final = 300
 """Most characters of a cursor."""
 
+_UNREADABLE: Final = (
+    *(ValueError, UnicodeError, binascii.Error),
+    *(TypeError, OverflowError, RecursionError),
+)
+
 _NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Key = tuple[datetime, str, int]
@@ -43,10 +48,7 @@ def read_cursor(text: str | None) -> Key | None:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         at, stream, sequence = json.loads(base64.b64decode(padded, b"-_", validate=True))
         return _check(datetime.fromisoformat(at), stream, sequence)
-    except (
-        *(ValueError, UnicodeError, binascii.Error),
-        *(TypeError, OverflowError, RecursionError),
-    ) as error:
+    except _UNREADABLE as error:
         raise Refused(
             "bad-cursor",
             "This cursor is not one that we gave. Leave it out to begin with the first page.",

@@ -13,6 +13,7 @@ Source: eventing contract, section 6.
 """
 
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from libs.events.metering import (
     GAPS_MAX,
@@ -32,6 +33,8 @@ FIRST_EPOCH = 1
 SECONDS_PER_HOUR = 3600
 
 Registers = tuple[RegisterValue, ...]
+
+_name = attrgetter("name")
 
 
 def first_head(enrolled: MeterEnrolled) -> MeterHead:
@@ -98,7 +101,7 @@ def after_report(head: MeterHead, report: Report, enrolled_at: datetime) -> Mete
 
 def _beyond(head: MeterHead, report: Report, enrolled_at: datetime) -> MeterHead:
     """A report above the highest accepted sequence: the next one, or one that opens a gap."""
-    begins, starts, ends = report.first_interval_at, _at_start(report), _at_end(report)
+    begins, starts = report.first_interval_at, _at_start(report, head.registers)
     if head.until_at is not None and begins < head.until_at:
         raise Breached(
             "overlap",
@@ -118,7 +121,7 @@ def _beyond(head: MeterHead, report: Report, enrolled_at: datetime) -> MeterHead
         epoch=head.epoch,
         seq=report.seq,
         until_at=end_of(report),
-        registers=ends,
+        registers=_at_end(report),
         gaps=gaps,
     )
 
@@ -126,7 +129,7 @@ def _beyond(head: MeterHead, report: Report, enrolled_at: datetime) -> MeterHead
 def _inside(head: MeterHead, gap: MeterGap, report: Report, enrolled_at: datetime) -> MeterHead:
     """A late report: splits its gap into what is left before and behind it."""
     begins, until = report.first_interval_at, end_of(report)
-    starts, ends = _at_start(report), _at_end(report)
+    starts, ends = _at_start(report, gap.before), _at_end(report)
     leads = gap.first_seq == 1
     if (begins < gap.from_at and not leads) or until > gap.until_at:
         raise Breached(
@@ -212,23 +215,30 @@ def _bounded(gaps: list[MeterGap]) -> list[MeterGap]:
     raise Breached("too-many-gaps", f"seq: {GAPS_MAX} gaps are open already; send what is missing")
 
 
-def _at_start(report: Report) -> Registers:
-    """The registers before the first interval of a report, sorted by name."""
+def _at_start(report: Report, known: Registers) -> Registers:
+    """The registers before the first interval of a report, sorted by name.
+
+    Args:
+        report: The report.
+        known: Registers of the same names; a value that is equal is taken from here and not made
+            again, as with every report that follows the last one without a gap.
+    """
     values = []
-    for part in sorted(report.registers, key=lambda part: part.name):
+    for part, other in zip(sorted(report.registers, key=_name), known, strict=True):
         value = part.after_wh - sum(part.differences_wh)
         if value < 0:
             raise Breached(
                 "registers-run-back",
                 f"registers.{part.name}: the differences are more than after_wh",
             )
-        values.append(RegisterValue(name=part.name, value_wh=value))
+        same = other.value_wh == value
+        values.append(other if same else RegisterValue(name=part.name, value_wh=value))
     return tuple(values)
 
 
 def _at_end(report: Report) -> Registers:
     """The registers after the last interval of a report, sorted by name."""
-    parts = sorted(report.registers, key=lambda part: part.name)
+    parts = sorted(report.registers, key=_name)
     return tuple(RegisterValue(name=part.name, value_wh=part.after_wh) for part in parts)
 
 

@@ -44,6 +44,7 @@ BUSY_DELAY_S: Final = 1
 """Seconds until what could not be decided comes again."""
 
 _NANOSECONDS: Final = 1_000_000_000
+_to_json: Final = json.JSONEncoder(separators=(",", ":")).encode
 _log = get_logger(__name__)
 _reports = Counter(
     "heliograph.ingest.reports", unit="{report}", description="Reports by what became of them"
@@ -255,7 +256,7 @@ class Intake:
             receipt |= {"reason": breach.reason, "detail": breach.detail}
         if decided.position is not None:
             receipt["position"] = str(decided.position)
-        text = json.dumps(receipt, separators=(",", ":")).encode("utf-8")
+        text = _to_json(receipt).encode("utf-8")
         await self._client.publish(f"receipts.{incoming.site}.{incoming.meter}", text)
 
 

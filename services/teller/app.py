@@ -188,7 +188,7 @@ class Teller:
         self._health.set("outbox", ok=True, detail="stored")
 
     async def play(self, body: bytes) -> tuple[int, dict[str, Any]]:
-        """Answer `POST /played-time`, which is there only in played time: build up to a time and wait for the receipts.
+        """Answer `POST /played-time`, there only in played time: build, and wait for receipts.
 
         Args:
             body: JSON: `until`, an instant, and perhaps `timeout_s`, seconds to wait.

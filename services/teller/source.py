@@ -31,6 +31,10 @@ ROWS_MAX: Final = 5_000_000
 
 COLUMNS: Final = 2
 
+EARLIEST: Final = datetime(1, 1, 3, tzinfo=UTC)
+LATEST: Final = datetime(9999, 12, 30, tzinfo=UTC)
+"""Local times that can be read: far enough from the calendar's ends for every offset."""
+
 OTHER_STEPS_MAX: Final = 6
 """Equal distances in a row, other than the step, from which on the step counts as changed."""
 
@@ -50,7 +54,8 @@ class SourceReport:
     used: int = 0
     """Rows that became intervals."""
     malformed: int = 0
-    """Rows without two columns or with a time that cannot be read; left out."""
+    """Rows without two columns or with a time that cannot be read, or that no calendar has in UTC
+    (years 1 and 9999); left out."""
     blank: int = 0
     """Rows without a value: gaps."""
     not_numeric: int = 0
@@ -126,12 +131,13 @@ def read_source(path: Path, time_zone: str | None = None) -> Source:
     """
     try:
         zone = ZoneInfo(time_zone) if time_zone else None
+    except (ValueError, KeyError, OSError) as error:
+        raise SourceRefused(f"{time_zone!r} is no time zone") from error
+    try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             return read_rows(csv.reader(file), zone)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceRefused(f"{path}: {error}") from error
-    except (ValueError, KeyError) as error:
-        raise SourceRefused(f"{time_zone!r} is no time zone") from error
 
 
 def read_rows(lines: Iterable[Sequence[str]], zone: tzinfo | None) -> Source:
@@ -176,9 +182,10 @@ def _parse(lines: Iterable[Sequence[str]], report: SourceReport) -> list[_Row]:
 
 def _time(text: str) -> datetime | None:
     try:
-        return datetime.fromisoformat(text.strip())
+        local = datetime.fromisoformat(text.strip())
     except ValueError:
         return None
+    return local if EARLIEST <= local.replace(tzinfo=UTC) < LATEST else None
 
 
 def _value(text: str, report: SourceReport) -> tuple[int, int] | None:

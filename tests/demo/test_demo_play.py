@@ -9,11 +9,15 @@ import json
 import os
 import subprocess
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from heliograph.demo.command import NAMEPLATE_W_MAX, check_billing_down, check_folder, read_scene
+from heliograph.demo.player import calendar_of
+from heliograph.errors import StackError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "demo-season.json"
 SEED = int(os.environ.get("HELIOGRAPH_TEST_SEED", "0"))
@@ -167,3 +171,72 @@ def test_days_of_23_and_25_hours_are_played_without_losing_a_watt_hour(
     lines = [line for each in invoices for line in each["lines"]]
     assert abs(sum(line["energy_wh"] for line in lines) - own_use_wh) <= 3 * 96
     assert sum(each["rated_intervals"] for each in invoices) == 3 * 96
+
+
+def scene_of(tmp_path: Path, *rows: str, zone: str | None = None) -> tuple[Any, Any]:
+    (tmp_path / "file.csv").write_text("\n".join(["time,watts", *rows]))
+    return read_scene(tmp_path / "file.csv", None, zone, 500)
+
+
+def test_a_season_without_sun_is_played_and_there_is_nothing_to_prove(tmp_path: Path) -> None:
+    rows = [f"2026-06-29T{n // 4:02}:{n % 4 * 15:02}Z,{-3 * (n % 2)}" for n in range(96)]
+    (tmp_path / "dark.csv").write_text("\n".join(["time,watts", *rows]))
+    done = play(tmp_path / "play", "--data", str(tmp_path / "dark.csv"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "there is nothing to prove" in " ".join(done.stdout.split())
+    assert all(each["total_stroops"] == 0 for each in result_of(tmp_path / "play")["invoices"])
+
+
+def test_a_file_of_more_than_ten_years_is_refused_with_first_and_last_row(tmp_path: Path) -> None:
+    rows = ["2026-06-01T00:00Z,1", "2026-06-01T00:15Z,1", "2026-06-01T00:30Z,1"]
+    with pytest.raises(StackError, match=r"2026-06-01T00:00:00Z, to the last, 2036-07-01T00:00:00"):
+        scene_of(tmp_path, *rows, "2036-07-01T00:00Z,1")
+    scene_of(tmp_path, *rows, "2036-05-31T00:00Z,1")
+
+
+@pytest.mark.parametrize(
+    ("first", "words"),
+    [
+        ("9999-12-20T00:", "does not reach that far"),
+        ("0001-01-03T00:", "before 1970"),
+        ("1970-01-01T00:", "before 1970"),
+    ],
+)
+def test_days_that_no_play_can_have_are_refused(tmp_path: Path, first: str, words: str) -> None:
+    with pytest.raises(StackError, match=rf"file\.csv.*{words}"):
+        scene_of(tmp_path, f"{first}00Z,1", f"{first}15Z,1", zone="Europe/Berlin")
+
+
+def test_a_calendar_that_overflows_is_told() -> None:
+    last = datetime(9999, 12, 30, tzinfo=UTC)
+    with pytest.raises(StackError, match="9999-12-29T00:00:00Z to 9999-12-30T00:00:00Z"):
+        calendar_of(last - timedelta(days=1), last, "UTC")
+
+
+@pytest.mark.parametrize("down", [(-1, 2), (2, 2), (3, 1), (0, 33), (40, 50)])
+def test_billing_cannot_be_away_on_other_days_than_the_plays(
+    tmp_path: Path, down: tuple[int, int]
+) -> None:
+    scene, source = scene_of(tmp_path, "2026-06-01T00:00Z,1", "2026-06-01T00:15Z,1")
+    # June has 30 days; settlement takes one more, its payment another.
+    with pytest.raises(StackError, match="the play has 32 days, from 0 to 31"):
+        check_billing_down(down, scene, source)
+    check_billing_down((0, 31), scene, source)
+
+
+def test_a_nameplate_has_a_most(tmp_path: Path) -> None:
+    watts = NAMEPLATE_W_MAX
+    scene, _ = scene_of(tmp_path, f"2026-06-01T00:00Z,{watts}", "2026-06-01T00:15Z,1")
+    assert scene.nameplate_w == watts
+    with pytest.raises(StackError, match="which ingest would refuse"):
+        scene_of(tmp_path, f"2026-06-01T00:00Z,{watts + 1}", "2026-06-01T00:15Z,1")
+    done = play(tmp_path / "play", "--nameplate-w", str(watts + 1))
+    assert done.returncode == 2
+    assert "--nameplate-w" in done.stderr
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StackError, match="is a file: a play needs a folder"):
+        check_folder(tmp_path / "file")
+    check_folder(tmp_path / "new")

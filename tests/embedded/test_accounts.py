@@ -6,6 +6,7 @@ if they arrived, so that their failing means something.
 """
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from nats.aio.msg import Msg
@@ -16,8 +17,11 @@ from heliograph.broker import (
     INGEST_EDGE,
     OPERATOR,
     READ_REQUESTS,
+    Listeners,
+    configuration,
     users,
 )
+from heliograph.errors import StackError
 from heliograph.layout import (
     COMMANDED,
     INTAKE,
@@ -375,3 +379,67 @@ async def test_facts_can_neither_be_deleted_nor_purged_even_by_the_bootstrap(tow
             answer = await town.ask(vault.user, f"$JS.API.STREAM.PURGE.{stream}")
             assert "not permitted" in answer["error"]["description"], answer
     assert not differing(before, await town.census())
+
+
+async def test_a_reader_cannot_make_consumers_without_end(town: Town) -> None:
+    """What a reader leaves behind is bounded, goes by itself, and readers get on afterwards."""
+    stream, vault = next((name, vault) for name, vault in VAULTS.items() if name != REFUSALS)
+    limit = vault.spec.max_consumers
+    assert limit is not None
+    names = [f"greedy-{number}" for number in range(limit + 10)]
+    made = []
+    for name in names:
+        config = {"durable_name": name, "name": name, "ack_policy": "none"}
+        asked = f"FACTS.API.CONSUMER.CREATE.{stream}.{name}"
+        made.append(await town.ask("auditor", asked, {"stream_name": stream, "config": config}))
+    refused = [answer["error"]["err_code"] for answer in made if "error" in answer]
+    assert refused == [10026] * 10
+    assert {answer["config"]["inactive_threshold"] for answer in made[:limit]} == {300 * 10**9}
+
+    passwords = town.broker.passwords
+    store = await JetStreamStore.connect(
+        town.broker.url, vault.writer, passwords[vault.writer], "test", api_prefix="FACTS.API"
+    )
+    try:
+        end = await store.end(stream)
+
+        async def read() -> int:
+            return sum([len(batch) async for batch in store.read(stream, until=end)])
+
+        reading = asyncio.ensure_future(read())
+        await asyncio.sleep(0.5)
+        assert not reading.done(), "the reader waits until there is room"
+        for name in names[:limit]:
+            await town.ask("auditor", f"FACTS.API.CONSUMER.DELETE.{stream}.{name}")
+        async with asyncio.timeout(10):
+            assert await reading == end
+    finally:
+        await store.close()
+
+
+async def test_no_consumer_of_a_fact_stream_stays_for_ever(town: Town) -> None:
+    for stream in reads("auditor"):
+        config = {"durable_name": "stay", "name": "stay", "inactive_threshold": 10**15}
+        body = {"stream_name": stream, "config": {**config, "ack_policy": "none"}}
+        answer = await town.ask("auditor", f"FACTS.API.CONSUMER.CREATE.{stream}.stay", body)
+        assert "inactive threshold exceeds" in answer["error"]["description"], answer
+
+
+def test_a_broker_keeps_its_data_in_a_folder_with_any_letters(session_path: Path) -> None:
+    folder = session_path / 'Dächer "süd" 屋根'
+    folder.mkdir()
+    process = BrokerProcess(folder)
+    process.launch()
+    try:
+        done = asyncio.run(process.declare())
+    finally:
+        process.stop()
+    assert set(VAULTS) <= done.keys()
+    assert (folder / "streams").is_dir()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x7fb", "a\x85b", "a\udcfcb"])
+def test_a_folder_that_the_configuration_cannot_hold_is_refused(name: str) -> None:
+    listeners = Listeners(client_port=1, monitor_port=2, mqtt_port=3, store=f"/data/{name}")
+    with pytest.raises(StackError, match="takes no control characters"):
+        configuration(LAYOUT, listeners, dict.fromkeys(users(LAYOUT), "secret"))

@@ -44,6 +44,10 @@ GROWN: list[dict[str, Any]] = [
     {"max_msg_size": 20_000},
     {"max_msgs_per_subject": 600},
     {"description": "bills of book 1"},
+    {"max_consumers": 3},
+    {"max_consumers": None},
+    {"consumer_inactive_s": 60},
+    {"consumer_inactive_s": 0},
 ]
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

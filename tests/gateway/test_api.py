@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 from typing import Any
 
@@ -9,9 +10,11 @@ import asyncpg
 import httpx
 import pytest
 
+from libs.runtime.failures import Refused
 from libs.runtime.health import Health
 from services.gateway import problems
 from services.gateway.app import PAGES, create_app
+from services.gateway.paging import read_cursor, write_cursor
 from services.gateway.state import State
 from tests.gateway.conftest import made_state, memory, project
 from tests.projection.pg import Server
@@ -205,6 +208,8 @@ async def test_energy_is_summed_per_local_day(api: httpx.AsyncClient) -> None:
         ("/api/invoices/none", 404, "unknown-invoice"),
         ("/api/invoices/a%00b", 422, "invalid-request"),
         ("/api/invoices/%3Cscript%3E", 422, "invalid-request"),
+        (f"/api/invoices/{'a' * 64}.{'b' * 65}", 404, "unknown-invoice"),
+        (f"/api/invoices/{'a' * 131}", 422, "invalid-request"),
         ("/api/readings?limit=0", 422, "invalid-request"),
         ("/api/readings?limit=1001", 422, "invalid-request"),
         ("/api/readings?meter=a.b", 422, "invalid-request"),
@@ -224,6 +229,64 @@ async def test_every_error_is_a_problem(
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == f"urn:heliograph:problem:{code}"
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+FORGED = {
+    "surrogate": ["2016-01-01T00:00:00+00:00", "\ud800", 1],
+    "nul": ["2016-01-01T00:00:00+00:00", "\0", 1],
+    "before the years": ["0001-01-01T00:00:00+14:00", "a", 1],
+    "after the years": ["9999-12-31T23:59:59-14:00", "a", 1],
+    "no zone": ["2016-01-01T00:00:00", "a", 1],
+    "true": ["2016-01-01T00:00:00+00:00", "a", True],
+    "too large": ["2016-01-01T00:00:00+00:00", "a", 2**63],
+    "negative": ["2016-01-01T00:00:00+00:00", "a", -1],
+    "other members": {"a": 1, "b": 2, "c": 3},
+}
+PAGED = ["readings", "readings?meter=m1", "meters", "invoices", "ownership", "members"]
+PAGED += ["anchors", "refusals", "refusals?kind=message"]
+
+
+def forge(document: object) -> str:
+    text = json.dumps(document).encode()
+    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize("path", PAGED)
+async def test_a_forged_cursor_is_refused_by_its_name(api: httpx.AsyncClient, path: str) -> None:
+    for name, document in FORGED.items():
+        answer = await api.get(f"/api/{path}", params={"cursor": forge(document)} | _query(path))
+        said = answer.json()
+        assert (answer.status_code, said["code"]) == (422, "bad-cursor"), name
+        assert said["field"] == "cursor"
+    for at in ("0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00"):
+        cursor = forge([at, "\U0010ffff", 2**63 - 1])
+        answer = await api.get(f"/api/{path}", params={"cursor": cursor} | _query(path))
+        assert answer.status_code == 200, answer.text
+
+
+def _query(path: str) -> dict[str, str]:
+    return dict(httpx.URL(path).params)
+
+
+def test_a_cursor_is_read_in_utc() -> None:
+    key = read_cursor(forge(["2016-01-01T02:00:00+02:00", "a", 1]))
+    assert key is not None
+    assert key[0].isoformat() == "2016-01-01T00:00:00+00:00"
+    assert read_cursor(write_cursor(key)) == key
+
+
+@pytest.mark.parametrize("name", ["from", "until"])
+async def test_an_instant_beyond_the_years_is_refused_by_its_name(
+    api: httpx.AsyncClient, name: str
+) -> None:
+    for at in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        answer = await api.get("/api/readings", params={name: at})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid-request")
+        assert answer.json()["field"] == name
+        assert "1 to 9999" in answer.json()["detail"]
+    for at in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2016-07-01T00:00:00-14:00"):
+        answer = await api.get("/api/readings", params={name: at, "meter": "m1"})
+        assert answer.status_code == 200, answer.text
 
 
 READS = [
@@ -275,6 +338,12 @@ async def test_a_mistake_of_ours_is_told_without_its_text(
     assert logged == [("request-failed", "secret")]
     assert answer.headers["content-type"] == "application/problem+json"
     assert "content-security-policy" in answer.headers
+
+
+def test_a_problem_may_repeat_whatever_a_stranger_wrote() -> None:
+    answer = problems.problem(Refused("odd-name", "\ud800 \u20ac", field="\udfff"))
+    assert bytes(answer.body).isascii()
+    assert json.loads(bytes(answer.body))["detail"] == "\ud800 \u20ac"
 
 
 async def test_openapi_describes_every_answer(api: httpx.AsyncClient) -> None:

@@ -18,6 +18,7 @@ import pytest
 from libs.runtime.health import Health
 from services.gateway import live
 from services.gateway.app import Gateway
+from services.gateway.queries import community
 from tests.gateway.conftest import made_state, memory, project
 from tests.projection.pg import Server
 from tests.projection.world import DEPLOYMENT, World
@@ -151,3 +152,38 @@ async def test_the_process_serves_and_ends_when_asked(told: str, tmp_path: Path)
             child.kill()
         assert child.returncode == 0, said
         assert told not in said
+
+
+async def test_a_mistake_of_ours_leaves_the_connection_open(
+    told: str, health: Health, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(community, "members", broken)
+    async with serving(told, health) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
+        doors = set()
+        for path, status in (("members", 500), ("clock", 200), ("members", 500), ("meters", 200)):
+            answer = await client.get(f"/api/{path}")
+            assert answer.status_code == status
+            assert "connection" not in answer.headers
+            if status == 500:
+                assert answer.headers["content-type"] == "application/problem+json"
+                assert answer.json()["code"] == "internal-error"
+            doors.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
+        assert len(doors) == 1
+        assert None not in doors
+
+
+async def test_an_answer_that_breaks_off_is_not_taken_for_whole(
+    told: str, health: Health, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: object) -> AsyncIterator[str]:
+        yield "event: moved\n"
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(live.LiveFeed, "listen", broken)
+    async with serving(told, health) as url, httpx.AsyncClient(base_url=url, timeout=10) as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.get("/api/live")
+        assert (await client.get("/api/clock")).status_code == 200

@@ -4,13 +4,14 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
 
 from libs.runtime.clock import ManualClock, SystemClock
 from libs.runtime.failures import FencedOff, Transient
-from libs.runtime.health import Health, HealthServer, health_app, keep_beating
+from libs.runtime.health import BODY_SIZE_MAX, Health, HealthServer, health_app, keep_beating
 
 
 def test_nothing_reported_is_neither_alive_nor_ready(health: Health) -> None:
@@ -111,6 +112,31 @@ async def test_the_status_tells_everything(health: Health, clock: ManualClock) -
             "positions": {"READINGS_0": 12},
             "counters": {"refused": 3},
         }
+
+
+async def test_the_body_for_an_endpoint_is_read_up_to_its_limit(health: Health) -> None:
+    found: list[int] = []
+    sent = 0
+
+    async def take(body: bytes) -> tuple[int, dict[str, Any]]:
+        found.append(len(body))
+        return 200, {}
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            sent += 1
+            yield b"x" * 1024
+
+    health.endpoints["POST", "/take"] = take
+    async with client(health) as web:
+        assert (await web.post("/take", content=b"x" * BODY_SIZE_MAX)).status_code == 200
+        for body in (b"x" * (BODY_SIZE_MAX + 1), endless()):
+            answer = await web.post("/take", content=body)
+            assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
+        assert (await web.post("/other", content=endless())).status_code == 404
+    assert found == [BODY_SIZE_MAX]
+    assert sent == BODY_SIZE_MAX // 1024 + 1
 
 
 async def test_the_metrics_are_prometheus_text(health: Health) -> None:

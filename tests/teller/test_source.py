@@ -210,3 +210,18 @@ def test_offsets_need_no_zone_and_win_over_one() -> None:
     ]
     source = read(*rows, zone=DENVER)
     assert (source.report.used, source.report.ambiguous, source.report.gaps) == (8, 0, 0)
+
+
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Denver"])
+@pytest.mark.parametrize("time", ["0001-01-01 00:00", "9999-12-31 23:45", "9999-12-31T23:45-12:00"])
+def test_a_time_at_an_end_of_the_calendar_is_malformed(time: str, zone: str) -> None:
+    source = read(f"{time},100", quarter(0), quarter(15), zone=ZoneInfo(zone))
+    assert (source.report.malformed, source.report.used) == (1, 2)
+    with pytest.raises(SourceRefused, match="two rows at least"):
+        read(f"{time},100", f"{time},100", zone=ZoneInfo(zone))
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "../secrets", "America", "\0"])
+def test_a_zone_that_is_none_is_named(zone: str) -> None:
+    with pytest.raises(SourceRefused, match="is no time zone"):
+        read_source(SERF, zone)
