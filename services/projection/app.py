@@ -48,6 +48,7 @@ class Projection:
         """
         self._settings, self._store, self._health = settings, store, health
         self._rebuild, self._once = rebuild, once
+        health.set(PART, ok=False, detail="starting")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Bring the schema up to date, then follow every stream until asked to stop."""
