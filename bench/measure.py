@@ -5,6 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,10 @@ class Results:
 def machine() -> dict[str, Any]:
     """What the figures are of."""
     model = platform.processor() or platform.machine()
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-            names = [line.partition(":")[2].strip() for line in file if "model name" in line]
+    with suppress(OSError):  # only Linux has this file; elsewhere the plain name must do
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if "model name" in line]
         model = names[0] if names else model
-    except OSError:
-        pass
     load = os.getloadavg() if hasattr(os, "getloadavg") else (0.0,)
     return {
         "cores": os.cpu_count(),
