@@ -26,7 +26,9 @@ class Row:
     of: str = ""
     """What it is compared with."""
     bar: float | None = None
-    """The ratio that the design asks for, at least (or at most, for growth)."""
+    """The ratio that is asked for."""
+    at_most: bool = False
+    """Whether the ratio shall be at most the bar; else at least."""
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import asyncpg
 import nacl.bindings
@@ -10,26 +11,31 @@ import nacl.bindings
 from bench.measure import Stopwatch
 from bench.world import START
 from libs.events.ids import public_key_of
-from libs.events.jws import parse
+from libs.events.jws import MessageType, parse
 from libs.eventstore import Frame, JetStreamStore
 
+VERIFY_TIMES: Final = 3
+"""How often all is verified; it takes less than a second, and the best is what the cores can do."""
 
-def verify_rate(signed: Sequence[tuple[str, bytes]]) -> float:
+
+def verify_rate(signed: Sequence[bytes], message_type: MessageType) -> float:
     """Bare Ed25519 verifications a second, on threads on all cores."""
-    opened = [parse(text, "hg-report+jws") for _, text in signed]
-    messages = [each.signature + each.signing_input for each in opened]
-    key = public_key_of(opened[0].kid)
+    opened = [parse(text, message_type) for text in signed]
+    messages = [(each.signature + each.signing_input, public_key_of(each.kid)) for each in opened]
     cores = os.cpu_count() or 1
 
-    def verify(part: Sequence[bytes]) -> None:
-        for message in part:
+    def verify(part: Sequence[tuple[bytes, bytes]]) -> None:
+        for message, key in part:
             nacl.bindings.crypto_sign_open(message, key)
 
     with ThreadPoolExecutor(cores) as pool:
         list(pool.map(verify, [messages[:10]] * cores))
-        watch = Stopwatch()
-        list(pool.map(verify, [messages[core::cores] for core in range(cores)]))
-        return len(messages) / watch.seconds
+        best = 0.0
+        for _ in range(VERIFY_TIMES):
+            watch = Stopwatch()
+            list(pool.map(verify, [messages[core::cores] for core in range(cores)]))
+            best = max(best, len(messages) / watch.seconds)
+        return best
 
 
 async def append_rate(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from heliograph.layout import Layout
 from heliograph.stack import Stack, StackOptions
-from libs.events.commands import WINDOW_S_MAX, Command, RegisterMember, write_command
+from libs.events.command import WINDOW_S_MAX, Command, write_command
+from libs.events.commands import RegisterMember
 from libs.events.envelope import Draft, encode
 from libs.events.fact import Fact
 from libs.events.jws import SigningKey

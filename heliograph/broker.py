@@ -171,8 +171,10 @@ def _service(name: str, every: tuple[Vault, ...], passwords: Mapping[str, str]) 
     publish = [*writes, f"{FACTS_API}.>"]
     subscribe = ["_INBOX.>"]
     if name in COMMANDED:
-        publish += RESPONDER_SUBJECTS
-        subscribe.append(f"commands.{name}.>")
+        # Processes of one service tell each other who holds the pen; no other account hears it.
+        lease = f"lease.{name}.>"
+        publish += [*RESPONDER_SUBJECTS, lease]
+        subscribe += [f"commands.{name}.>", lease]
     yield f"  {name} {{"
     yield f"    users: [{_user(name, passwords, publish, subscribe)}]"
     if name in COMMANDED:

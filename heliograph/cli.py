@@ -19,6 +19,8 @@ COMMANDS: Final = (
     ("verify", "heliograph.verify", "verify"),
     ("up", "heliograph.commands.up", "up"),
     ("doctor", "heliograph.commands.doctor", "doctor"),
+    ("keys", "heliograph.commands.keys", "keys"),
+    ("sign", "heliograph.commands.sign", "sign"),
     ("secrets", "heliograph.commands.secrets", "secrets"),
     ("bootstrap", "heliograph.commands.bootstrap", "bootstrap"),
 )

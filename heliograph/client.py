@@ -13,9 +13,10 @@ from typing import Any
 
 import httpx
 
-from libs.events.commands import WINDOW_S_MAX, Body, Command, write_command
+from heliograph.signing import Signer, Window
+from libs.events.command import Body
 from libs.events.jws import SigningKey
-from libs.events.positions import Position, write_seen
+from libs.events.positions import Position
 from libs.runtime.failures import FailureClass, HeliographError, Transient, from_problem, is_problem
 
 RETRIED = frozenset({FailureClass.NOT_YET, FailureClass.TRANSIENT})
@@ -63,20 +64,9 @@ class CommandClient:
         after: Iterable[Position] = (),
     ) -> str:
         """Write and sign a command that is valid for a day from `now`."""
-        not_before = int(now.timestamp())
-        claims = Command(
-            deployment=self._deployment,
-            service=body.service,
-            book=book,
-            id=command_id,
-            member=member,
-            nbf=not_before,
-            exp=not_before + WINDOW_S_MAX,
-            after=write_seen(after) or None,
-            command=body.command_name,
-            body=body,
-        )
-        return key.sign("hg-command+jws", write_command(claims))
+        signer = Signer(key, member=member, deployment=self._deployment)
+        window = Window.beginning(now)
+        return signer.sign(body, book=book, command_id=command_id, window=window, after=after)
 
     async def send(self, text: str) -> Accepted:
         """Send a signed command until it is answered.
@@ -84,6 +74,18 @@ class CommandClient:
         Raises:
             HeliographError: It was refused, or not answered before the deadline.
         """
+        return _accepted(await self._ask(text))
+
+    async def send_batch(self, text: str) -> list[Accepted]:
+        """Send a signed batch until each of its commands is answered.
+
+        Raises:
+            HeliographError: The first that was refused; or it was not answered before the deadline.
+        """
+        return [_accepted(answer) for answer in (await self._ask(text))["answers"]]
+
+    async def _ask(self, text: str) -> Any:
+        """Send the same text until it is answered for good, a batch until all of it is."""
         loop = asyncio.get_running_loop()
         deadline, delay_s = loop.time() + self._deadline_s, FIRST_DELAY_S
         while True:
@@ -95,7 +97,7 @@ class CommandClient:
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 1.5, DELAY_S_MAX)
 
-    async def _try(self, text: str) -> Accepted:
+    async def _try(self, text: str) -> Any:
         try:
             answer = await self._http.post(
                 self._url, content=text, headers={"content-type": "application/jose"}
@@ -106,6 +108,11 @@ class CommandClient:
             document: Any = json.loads(answer.content)
         except ValueError as error:
             raise Transient("no-json", f"HTTP {answer.status_code} without JSON") from error
-        if is_problem(document):
-            raise from_problem(document)
-        return Accepted(Position.parse(document["first"]), Position.parse(document["position"]))
+        for part in (document, *document.get("answers", ())):
+            if is_problem(part):
+                raise from_problem(part)
+        return document
+
+
+def _accepted(document: Any) -> Accepted:
+    return Accepted(Position.parse(document["first"]), Position.parse(document["position"]))

@@ -19,6 +19,7 @@ from heliograph.errors import StackError
 _SECRET_SEED_VERSION: Final = 18 << 3
 """SEP-23: a secret seed begins with `S`."""
 _SEED_SIZE: Final = 32
+_SECRET_SEED_LENGTH: Final = 56
 
 
 @dataclass(slots=True)
@@ -89,8 +90,32 @@ def new_stellar_seed() -> str:
         SEP-23.
     """
     body = bytes([_SECRET_SEED_VERSION]) + secrets.token_bytes(_SEED_SIZE)
-    check = binascii.crc_hqx(body, 0).to_bytes(2, "little")
-    return base64.b32encode(body + check).decode("ascii")
+    return base64.b32encode(body + _check_sum(body)).decode("ascii")
+
+
+def bytes_of_seed(seed: str) -> bytes:
+    """Decode a Stellar secret seed to its 32 bytes.
+
+    Raises:
+        ValueError: The text is no secret seed, or its check sum is wrong; the text is not told.
+
+    Source:
+        SEP-23.
+    """
+    if len(seed) != _SECRET_SEED_LENGTH or not seed.startswith("S"):
+        raise ValueError("a Stellar secret seed has 56 characters and begins with S")
+    try:
+        raw = base64.b32decode(seed)
+    except ValueError:
+        # Not chained: the text of the other error could hold a part of the seed.
+        raise ValueError("a Stellar secret seed is written in base32") from None
+    if raw[0] != _SECRET_SEED_VERSION or raw[-2:] != _check_sum(raw[:-2]):
+        raise ValueError("the check sum of the Stellar secret seed is wrong")
+    return raw[1:-2]
+
+
+def _check_sum(body: bytes) -> bytes:
+    return binascii.crc_hqx(body, 0).to_bytes(2, "little")
 
 
 def address_of_seed(seed: str) -> str:
@@ -99,4 +124,4 @@ def address_of_seed(seed: str) -> str:
 
     from libs.events.ids import address_of  # noqa: PLC0415 - as above
 
-    return address_of(bytes(SigningKey(base64.b32decode(seed)[1:-2]).verify_key))
+    return address_of(bytes(SigningKey(bytes_of_seed(seed)).verify_key))

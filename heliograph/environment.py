@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from heliograph.broker import INGEST_EDGE
@@ -108,6 +109,7 @@ def service_environment(process: str, setting: Setting) -> dict[str, str]:
         "DEPLOYMENT": setting.deployment,
         "NATS_URL": setting.urls.nats,
         "BOOK": setting.layout.books[0],
+        "BOOKS": ",".join(setting.layout.books),
         "PLAYED_TIME": str(setting.played_time).lower(),
     }
     prefix = _prefix(service)
@@ -171,7 +173,10 @@ def _special(service: str, setting: Setting) -> dict[str, str]:
         case "ingest":
             found = {"EDGE_USER": INGEST_EDGE, "EDGE_PASSWORD": passwords[INGEST_EDGE]}
         case "ledger":
-            found = {"FIRST_APPROVER": address_of_seed(seeds["first-approver"])}
+            found = {
+                "FIRST_APPROVER": address_of_seed(seeds["first-approver"]),
+                "SNAPSHOTS_URL": Path(setting.data, "snapshots").as_uri(),
+            }
         case "anchor":
             found = {
                 "HORIZON_URL": urls.devnet,

@@ -12,6 +12,7 @@ from typing import Final
 
 from libs.events.ids import is_id
 from libs.events.subjects import FAMILIES, StreamFamily
+from libs.events.trading import book_key
 from libs.eventstore import StreamSpec
 
 WRITERS_AND_READERS: Final = (
@@ -76,6 +77,8 @@ class Layout:
         for name in names:
             if not is_id(name):
                 raise ValueError(f"{name!r} is no id: letters, digits, _ and -, at most 64")
+        if not all(is_id(book_key(book)) for book in self.books):
+            raise ValueError("books: a name has at most 59 characters, as `book-<name>` is a key")
         if not all(self.sites.values()):
             raise ValueError("sites: each has at least one meter")
         if not self.books or len(set(self.books)) != len(self.books):

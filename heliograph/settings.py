@@ -20,9 +20,6 @@ class BootstrapSettings(ServiceSettings):
     credentials: SecretStr = Field(
         description="Passwords of the broker's users: JSON, as in the stack's credentials.json."
     )
-    books: tuple[str, ...] = Field(
-        (), description="All books of the installation; only the shared BOOK unless set."
-    )
     partitions: int = Field(
         1, ge=1, le=PARTITIONS_MAX, description="Number of partitions of READINGS and METERS."
     )
@@ -40,7 +37,7 @@ class BootstrapSettings(ServiceSettings):
         """
         try:
             return Layout(
-                books=self.books or (self.book,),
+                books=self.all_books,
                 partitions=self.partitions,
                 replicas=self.replicas,
             )

@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from libs.events.commands import WINDOW_S_MAX, Body, Command, write_command
+from libs.events.command import WINDOW_S_MAX, Body, Command, write_command
 from libs.events.envelope import Draft, Recorded, decode, encode
 from libs.events.fact import Fact
 from libs.events.jws import SigningKey, parse, verify_signature
 from libs.events.membership import MemberRegistered
 from libs.events.positions import Position, write_cause, write_seen
 from libs.events.timekeeping import TimeAdvanced, TimeReached
-from libs.rules.authority import Accepted, Authority, Order
+from libs.rules.accepted import Accepted
+from libs.rules.authority import Authority, Order
 
 DEPLOYMENT = "test"
 START = datetime(2026, 6, 1, tzinfo=UTC)
@@ -51,7 +52,7 @@ ANY_COMMAND = "a.b.c"
 
 INPUTS = {
     "READINGS": {"METERS", "PRICES", "MEMBERS"},
-    "LEDGER": {"READINGS", "PRICES", "MEMBERS", "BILLING"},
+    "LEDGER": {"READINGS", "METERS", "PRICES", "MEMBERS", "BILLING"},
     "BILLING": {"READINGS", "METERS", "PRICES", "MEMBERS", "LEDGER"},
 }
 """What each writer follows, as the services are wired."""

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from libs.events.anchoring import Base64Text
 from libs.events.books import TimeZone
-from libs.events.commands import Body
+from libs.events.command import Body
 from libs.events.fact import Fact, schema_name, type_name
 from libs.events.ids import Address, HashHex, Id, Reference
 from libs.events.invoicing import LocalDate
@@ -49,6 +49,7 @@ PLAIN_NUMBERS = frozenset(
         "ledger",
         "line",
         "number",
+        "orders",
         "positions",
         "rated_intervals",
         "round",
@@ -179,8 +180,10 @@ def _table(schema: Mapping[str, Any]) -> Iterator[str]:
 
 def _kind(name: str, member: Mapping[str, Any]) -> tuple[str, str]:
     """What a member is, and in which unit."""
-    if "anyOf" in member:
-        return _kind(name, member["anyOf"][0])
+    choices = member.get("anyOf") or member.get("oneOf")
+    if choices:
+        kinds = [_kind(name, each) for each in choices if each.get("type") != "null"]
+        return " or ".join(kind for kind, _ in kinds), kinds[0][1]
     if "$ref" in member:
         part = member["$ref"].rpartition("/")[2]
         return f"[{part}](#{part.lower()})", ""
@@ -192,6 +195,8 @@ def _kind(name: str, member: Mapping[str, Any]) -> tuple[str, str]:
             return "integer", _unit(name)
         case "string":
             return _text(member), ""
+        case "boolean" | "object" as plain:
+            return {"boolean": "true or false", "object": "texts by name"}[plain], ""
         case other:
             raise ValueError(f"{name}: no word for a member of type {other}")
 

@@ -99,7 +99,7 @@ def _without_none(kind: Any) -> Any:
 
 def _section(name: str, function: Callable[..., object]) -> Iterator[str]:
     every = parameters(function)
-    places = [each.name.upper() for each in every if each.is_argument]
+    places = [_place(each) for each in every if each.is_argument]
     yield f"## heliograph {name}"
     yield ""
     yield f"    {' '.join(['heliograph', name, *places, '[OPTIONS]'])}"
@@ -117,6 +117,12 @@ def _section(name: str, function: Callable[..., object]) -> Iterator[str]:
         yield f"| {_name(each)} | {_default(each)} | {meaning.replace('|', chr(92) + '|')} |"
 
 
+def _place(parameter: Parameter) -> str:
+    """An argument in the line; in brackets where it may be left out."""
+    name, is_needed = parameter.name.upper(), parameter.default is inspect.Parameter.empty
+    return name if is_needed else f"[{name}]"
+
+
 def _name(parameter: Parameter) -> str:
     if parameter.is_argument:
         return f"`{parameter.name.upper()}`"
@@ -125,7 +131,10 @@ def _name(parameter: Parameter) -> str:
     told = (*first, *(getattr(parameter.info, "param_decls", None) or ()))
     names = told or (f"--{parameter.name.replace('_', '-')}",)
     written = ", ".join(f"`{name}`" for name in names)
-    return written if parameter.kind is bool else f"{written} `{_value(parameter)}`"
+    if parameter.kind is bool:
+        return written
+    value = _value(parameter).replace("|", "\\|")  # or it would end the cell
+    return f"{written} `{value}`"
 
 
 def _value(parameter: Parameter) -> str:

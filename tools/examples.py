@@ -6,114 +6,47 @@ here is random and nothing asks a clock.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from libs.events import anchoring, books, commands, invoicing, metering
-from libs.events.commands import Body, Command, write_command
-from libs.events.envelope import Draft, encode
+from libs.events.command import write_command
 from libs.events.fact import Fact
-from libs.events.jws import SigningKey
 from libs.events.membership import MemberRegistered
-from libs.events.positions import Position, fact_hash, write_cause, write_seen
+from libs.events.positions import Position, fact_hash, write_cause
 from libs.events.pricing import TariffPublished
 from libs.events.quantities import format_instant
 from libs.events.timekeeping import TimeAdvanced, TimeReached
+from tools.example_parts import (
+    ANCHORS,
+    AUGUST,
+    BILLING,
+    BOOK,
+    DEPLOYMENT,
+    JULY,
+    LEDGER,
+    MEMBERS,
+    METERS,
+    NOON,
+    PRICES,
+    READINGS,
+    SPRING,
+    USD,
+    Example,
+    at,
+    claims,
+    from_command,
+    key_of,
+    signed,
+)
+from tools.member_examples import MEMBER_COMMANDS, member_examples
+from tools.trade_examples import TRADE_COMMANDS, trade_examples
 
-DEPLOYMENT = "golden-valley"
-BOOK = "valley"
-READINGS, METERS, MEMBERS, PRICES = "READINGS_0", "METERS_0", "MEMBERS", "PRICES"
-LEDGER, BILLING, ANCHORS = f"LEDGER_{BOOK}", f"BILLING_{BOOK}", "ANCHORS"
-
-SPRING = datetime(2016, 6, 1, 6, tzinfo=UTC)
-"""Midnight of the first of June in Denver."""
-JULY = datetime(2016, 7, 1, 6, tzinfo=UTC)
-AUGUST = datetime(2016, 8, 1, 6, tzinfo=UTC)
-NOON = datetime(2016, 7, 1, 18, tzinfo=UTC)
-WINDOW_S = 3_600
-
-USD = "USD"
 TERMS = books.Terms(return_ppm_year=50_000, minimum_payment_stroops=100_000_000)
 STARTS = (
     metering.RegisterValue(name="generated", value_wh=1_234_567),
     metering.RegisterValue(name="consumed", value_wh=890),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A fact with all that stands around it."""
-
-    stream: str
-    """Where it stands."""
-    key: str
-    """What it is about."""
-    fact: Fact
-    """The fact."""
-    id: str
-    """Its id."""
-    time: datetime
-    """Domain time."""
-    cause: str
-    """What led to it."""
-    n: int = 1
-    """Number within its key."""
-    sequence: int = 1
-    """Where it stands in the stream."""
-    is_least: bool = False
-    """All optional members are absent."""
-
-    @property
-    def name(self) -> str:
-        """Name of its golden file, without an ending."""
-        fact = type(self.fact)
-        return f"{fact.fact_name}.v{fact.fact_version}" + (".least" if self.is_least else "")
-
-    def encoded(self) -> tuple[str, bytes]:
-        """Its subject and its stored bytes."""
-        return encode(
-            Draft(self.key, self.fact, self.id, self.time),
-            deployment=DEPLOYMENT,
-            stream=self.stream,
-            n=self.n,
-            cause=self.cause,
-            seen=write_seen(place for place in INPUTS if place.stream != self.stream),
-        )
-
-
-def key_of(name: str) -> SigningKey:
-    """The key of a person or device of the story."""
-    return SigningKey(hashlib.sha256(f"heliograph example key of {name}".encode()).digest())
-
-
-def at(stream: str, sequence: int) -> Position:
-    """A position of the story, with the hash of nothing in particular."""
-    return Position(stream, sequence, fact_hash(f"{stream}:{sequence}".encode()))
-
-
-INPUTS = (at(PRICES, 7), at(MEMBERS, 5), at(METERS, 2), at(READINGS, 5_953))
-"""What every writer of the story had read."""
-
-
-def claims(member: str, command_id: str, body: Body, book: str, time: datetime) -> Command:
-    """The claims of a command of the story."""
-    nbf = int(time.timestamp())
-    return Command(
-        deployment=DEPLOYMENT,
-        service=body.service,
-        book=book,
-        id=command_id,
-        member=member,
-        nbf=nbf,
-        exp=nbf + WINDOW_S,
-        after=write_seen([at(LEDGER, 9), at(PRICES, 7)]),
-        command=body.command_name,
-        body=body,
-    )
-
-
-def _signed(command: Command) -> str:
-    return key_of(command.member).sign("hg-command+jws", write_command(command))
 
 
 REGISTER = claims(
@@ -231,6 +164,8 @@ COMMANDS = (
     HOLD,
     AGREE,
     PAY,
+    *TRADE_COMMANDS,
+    *MEMBER_COMMANDS,
 )
 """One example of every command."""
 
@@ -254,15 +189,6 @@ REPORT = metering.Report(
 REPORT_SIGNED = key_of("teller").sign("hg-report+jws", REPORT.model_dump_json().encode("utf-8"))
 
 
-def _from_command(
-    stream: str, command: Command, kind: str, key: str, fact: Fact, *, sequence: int = 3
-) -> Example:
-    name = f"{command.member}.{command.id}"
-    time = datetime.fromtimestamp(command.nbf, UTC)
-    cause = write_cause(None, name)
-    return Example(stream, key, fact, f"{name}.{kind}", time, cause, 2, sequence)
-
-
 def _head() -> metering.MeterHead:
     gap = metering.MeterGap(
         from_at=datetime(2016, 6, 30, 18, tzinfo=UTC),
@@ -278,7 +204,7 @@ def _head() -> metering.MeterHead:
 
 
 def _metering() -> list[Example]:
-    enrolment = {**ENROL.body.model_dump(), "command": _signed(ENROL)}
+    enrolment = {**ENROL.body.model_dump(), "command": signed(ENROL)}
     enrolled = metering.MeterEnrolled.model_validate(enrolment)
     plant = metering.MeterEnrolled.model_validate(
         enrolment | {"meter": "sunrise-pv", "role": "generation", "holding": None, "starts": STARTS}
@@ -309,9 +235,9 @@ def _metering() -> list[Example]:
     def reading(fact: Fact, name: str, time: datetime = end, *, is_least: bool = False) -> Example:
         return Example(READINGS, key, fact, name, time, f"- {key}.42", 42, 4_711, is_least=is_least)
 
-    least = _from_command(METERS, ENROL, "meter", plant.meter, plant)
+    least = from_command(METERS, ENROL, "meter", plant.meter, plant)
     return [
-        _from_command(METERS, ENROL, "meter", enrolled.meter, enrolled),
+        from_command(METERS, ENROL, "meter", enrolled.meter, enrolled),
         Example(METERS, key, plant, least.id, least.time, least.cause, is_least=True),
         reading(recorded, f"{key}.42"),
         reading(recorded.model_copy(update={"head": bare_head}), f"{key}.42", is_least=True),
@@ -322,19 +248,19 @@ def _metering() -> list[Example]:
 
 def _register_and_prices() -> list[Example]:
     member = MemberRegistered.model_validate(
-        {**REGISTER.body.model_dump(), "command": _signed(REGISTER)}
+        {**REGISTER.body.model_dump(), "command": signed(REGISTER)}
     )
     tariff = TariffPublished.model_validate(
-        {**TARIFF.body.model_dump(), "version": 1, "command": _signed(TARIFF)}
+        {**TARIFF.body.model_dump(), "version": 1, "command": signed(TARIFF)}
     )
-    advanced = TimeAdvanced(to=AUGUST, cadence_s=2_678_400, command=_signed(ADVANCE))
+    advanced = TimeAdvanced(to=AUGUST, cadence_s=2_678_400, command=signed(ADVANCE))
     ticked = TimeAdvanced(to=JULY, cadence_s=60)
     name = f"time.{format_instant(JULY)}"
     cause = write_cause(at(PRICES, 8), name)
     return [
-        _from_command(MEMBERS, REGISTER, "member", "raul", member),
-        _from_command(PRICES, TARIFF, "tariff", "fixed-20-cents", tariff),
-        _from_command(PRICES, ADVANCE, "time", "time", advanced),
+        replace(from_command(MEMBERS, REGISTER, "member", "raul", member), is_least=True),
+        from_command(PRICES, TARIFF, "tariff", "fixed-20-cents", tariff),
+        from_command(PRICES, ADVANCE, "time", "time", advanced),
         Example(PRICES, "time", ticked, name, JULY, "- clock", 3, 9, is_least=True),
         Example(READINGS, "time", TimeReached(to=JULY), name, JULY, cause, 3, 4_810),
     ]
@@ -342,13 +268,22 @@ def _register_and_prices() -> list[Example]:
 
 def _raise() -> list[Example]:
     deposited = books.FundsDeposited.model_validate(
-        {**DEPOSIT.body.model_dump(), "command": _signed(DEPOSIT)}
+        {**DEPOSIT.body.model_dump(), "command": signed(DEPOSIT)}
+    )
+    opening = Example(
+        LEDGER,
+        "ines",
+        deposited.model_copy(update={"command": None}),
+        "ines.opening.deposit",
+        SPRING,
+        write_cause(at(MEMBERS, 5), "anna.register-ines.member"),
+        is_least=True,
     )
     proposed = books.SystemProposed.model_validate(
-        {**PROPOSE.body.model_dump(), "proposer": "dora", "command": _signed(PROPOSE)}
+        {**PROPOSE.body.model_dump(), "proposer": "dora", "command": signed(PROPOSE)}
     )
     approved = books.SystemApproved(
-        system="sunrise", shares=40_000_000_000, command=_signed(APPROVE)
+        system="sunrise", shares=40_000_000_000, command=signed(APPROVE)
     )
     invested = books.InvestmentMade(
         investment="ines.invest-1",
@@ -357,7 +292,7 @@ def _raise() -> list[Example]:
         asset=USD,
         amount_stroops=25_000_000_000,
         terms=TERMS,
-        command=_signed(INVEST),
+        command=signed(INVEST),
     )
     accepted = books.RaiseAccepted(
         system="sunrise",
@@ -367,18 +302,17 @@ def _raise() -> list[Example]:
             books.TitleMove(member="ines", shares=25_000_000_000),
             books.TitleMove(member="ivo", shares=15_000_000_000),
         ),
-        command=_signed(ACCEPT),
+        command=signed(ACCEPT),
     )
-    opened = books.HoldingOpened.model_validate(
-        {**HOLD.body.model_dump(), "command": _signed(HOLD)}
-    )
+    opened = books.HoldingOpened.model_validate({**HOLD.body.model_dump(), "command": signed(HOLD)})
     return [
-        _from_command(LEDGER, DEPOSIT, "deposit", "ines", deposited, sequence=1),
-        _from_command(LEDGER, PROPOSE, "system", "sunrise", proposed, sequence=2),
-        _from_command(LEDGER, APPROVE, "approved", "sunrise", approved, sequence=3),
-        _from_command(LEDGER, INVEST, "investment", "sunrise", invested, sequence=4),
-        _from_command(LEDGER, ACCEPT, "accepted", "sunrise", accepted, sequence=5),
-        _from_command(LEDGER, HOLD, "holding", "raul-sunrise", opened, sequence=6),
+        from_command(LEDGER, DEPOSIT, "deposit", "ines", deposited, sequence=1),
+        opening,
+        from_command(LEDGER, PROPOSE, "system", "sunrise", proposed, sequence=2),
+        from_command(LEDGER, APPROVE, "approved", "sunrise", approved, sequence=3),
+        from_command(LEDGER, INVEST, "investment", "sunrise", invested, sequence=4),
+        from_command(LEDGER, ACCEPT, "accepted", "sunrise", accepted, sequence=5),
+        from_command(LEDGER, HOLD, "holding", "raul-sunrise", opened, sequence=6),
     ]
 
 
@@ -403,7 +337,7 @@ def _repayment() -> list[Example]:
             books.MoneyMove(member="ivo", amount_stroops=63_131_620),
         ),
         credit_stroops=1_786_000,
-        command=_signed(PAY),
+        command=signed(PAY),
     )
     bare = settled.model_copy(update={"command": None, "payment": "raul.credit-1"})
     moved = books.OwnershipTransferred(
@@ -419,7 +353,7 @@ def _repayment() -> list[Example]:
         own_shares=168_350_986,
         holding_units=40_000_000_000,
     )
-    first = _from_command(LEDGER, PAY, "settled", "raul-home", settled, sequence=12)
+    first = from_command(LEDGER, PAY, "settled", "raul-home", settled, sequence=12)
     _, data = first.encoded()
     cause = write_cause(Position(LEDGER, 12, fact_hash(data)), first.id)
     issued = write_cause(at(BILLING, 2), "raul-home-2016-07.issued")
@@ -438,7 +372,7 @@ def _billing() -> list[Example]:
             "recipient": "raul",
             "asset": USD,
             "time_zone": "America/Denver",
-            "command": _signed(AGREE),
+            "command": signed(AGREE),
         }
     )
     line = invoicing.InvoiceLine(
@@ -490,7 +424,7 @@ def _billing() -> list[Example]:
     cleared = write_cause(at(LEDGER, 12), "raul.july-paid.settled")
     name = issued.invoice
     return [
-        _from_command(BILLING, AGREE, "agreement", "raul-home", agreed, sequence=1),
+        from_command(BILLING, AGREE, "agreement", "raul-home", agreed, sequence=1),
         Example(BILLING, "raul-home", issued, f"{name}.issued", AUGUST, opened, 2, 2),
         Example(BILLING, "raul-home", paid, f"{name}.paid", AUGUST, cleared, 3, 3),
     ]
@@ -538,6 +472,8 @@ def examples() -> list[Example]:
         *_repayment(),
         *_billing(),
         *_anchors(),
+        *trade_examples(),
+        *member_examples(),
     ]
 
 

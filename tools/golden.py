@@ -19,7 +19,8 @@ from pathlib import Path
 
 from libs.events.positions import Position, fact_hash
 from tools import jws_vectors
-from tools.examples import Example, examples, payloads
+from tools.example_parts import Example
+from tools.examples import examples, payloads
 
 FOLDER = Path(__file__).parents[1] / "tests" / "golden"
 MANIFEST = "manifest.json"

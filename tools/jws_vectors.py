@@ -24,8 +24,8 @@ from typing import Any
 import nacl.bindings
 
 from libs.events.ids import address_of
-from libs.events.jws import SIGNED_SIZE_MAX, SigningKey
-from tools.examples import key_of
+from libs.events.jws import COMMAND_SIZE_MAX, SIGNED_SIZE_MAX, SigningKey
+from tools.example_parts import key_of
 
 GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493
 FIELD = 2**255 - 19
@@ -48,7 +48,7 @@ SMALL_ORDER_KEYS = (
 )
 """The eight points of small order, then their six other spellings."""
 
-TYPE = "hg-command+jws"
+TYPE, REPORT = "hg-command+jws", "hg-report+jws"
 SIGNER = key_of("vectors")
 PAYLOAD = {"deployment": "golden-valley", "id": "vector"}
 Vector = dict[str, Any]
@@ -148,13 +148,15 @@ def _valid() -> Iterator[Vector]:
         data = other.encode("ascii") if isinstance(other, str) else other
         text = sign(data, compact(PAYLOAD))
         yield _vector(f"valid header {name}", text, "valid", plain=True)
-    start, rest = _padded(SIGNED_SIZE_MAX)
-    yield _vector("valid of the largest size", [*start, *rest], "valid", plain=True)
+    padded = _padded(COMMAND_SIZE_MAX)
+    yield _vector("valid of the largest size", padded, "valid", plain=True)
+    padded = _padded(SIGNED_SIZE_MAX, REPORT)
+    yield _vector("valid report of the largest size", padded, "valid", plain=True, kind=REPORT)
 
 
-def _padded(size: int) -> tuple[list[list[Any]], list[list[Any]]]:
+def _padded(size: int, kind: str = TYPE) -> list[list[Any]]:
     """A message of exactly so many bytes: a payload with a long text, run-length coded."""
-    head = b64(compact(header()))
+    head = b64(compact(header(typ=kind)))
     signature_size = 86
     room = size - len(head) - signature_size - 2
     for slack in range(24):
@@ -165,10 +167,10 @@ def _padded(size: int) -> tuple[list[list[Any]], list[list[Any]]]:
             if rest >= 0 and rest % 4 == 0:
                 middle = rest // 4
                 payload = opening + b"xxx" * middle + closing
-                text = sign(compact(header()), payload)
+                text = sign(compact(header(typ=kind)), payload)
                 assert len(text) == size
                 start = [[f"{head}.{b64(opening)}", 1], ["eHh4", middle]]
-                return start, [[text[text.rindex(".") - len(b64(closing)) :], 1]]
+                return [*start, [text[text.rindex(".") - len(b64(closing)) :], 1]]
     raise AssertionError("no payload has that length")
 
 
@@ -297,8 +299,10 @@ def _spelling_faults() -> Iterator[Vector]:
     yield _vector("form: a letter that is not ASCII", right[:-1] + "\u00e9", "compact-jws")
     digit = "\uff10"
     yield _vector("form: a wide digit", right[:-1] + digit, "compact-jws")
-    start, rest = _padded(SIGNED_SIZE_MAX + 1)
-    yield _vector("form: one byte too large", [*start, *rest], "size", plain=True)
+    padded = _padded(COMMAND_SIZE_MAX + 1)
+    yield _vector("form: one byte too large", padded, "size", plain=True)
+    padded = _padded(SIGNED_SIZE_MAX + 2, REPORT)  # no payload makes it one byte
+    yield _vector("form: a report two bytes too large", padded, "size", plain=True, kind=REPORT)
 
 
 def _signature_faults() -> Iterator[Vector]:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from libs.events.commands import COMMANDS, Body, command_schema
+from libs.events.command import COMMANDS, Body, command_schema
 from libs.events.envelope import Envelope
 from libs.events.fact import REGISTRY, Fact, schema_name
 from libs.events.metering import Report

@@ -1,11 +1,11 @@
-"""`heliograph demo`: replay a season of power, from the meter to the proof."""
+"""`heliograph demo`: a season from the meter to the proof, or a day of energy trading."""
 
 import asyncio
 import tempfile
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -19,6 +19,9 @@ SEASON: Final = "data/pv/serf_east_15min_ac_power.csv"
 SEASON_ZONE, SEASON_NAMEPLATE_W = "America/Denver", 6_000
 """Where the season was measured (Golden, Colorado), and a power that it never exceeds."""
 
+LOAD_W: Final = 500
+"""The household's constant draw in W, unless told."""
+
 NAMEPLATE_W_MAX: Final = 10_000_000_000
 """Most nameplate of a plant: 10 GW, more than any on Earth."""
 
@@ -30,6 +33,13 @@ NAMEPLATE_MARGIN = 1.25
 
 
 def demo(  # noqa: PLR0913, PLR0917 - an option each
+    play: Annotated[
+        Literal["season", "trading"],
+        typer.Argument(
+            help="What is played: a season of one plant, or a day of twenty factories and their "
+            "market. Only --folder, --port and --kill are for both."
+        ),
+    ] = "season",
     data: Annotated[
         Path | None,
         typer.Option(
@@ -51,7 +61,7 @@ def demo(  # noqa: PLR0913, PLR0917 - an option each
     ] = None,
     load_w: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="The household's constant draw in W.")
-    ] = 500,
+    ] = LOAD_W,
     folder: Annotated[
         Path | None, typer.Option(help="Keep the data, logs, result and proof in this new folder.")
     ] = None,
@@ -70,41 +80,96 @@ def demo(  # noqa: PLR0913, PLR0917 - an option each
         typer.Option(metavar="FROM UNTIL", help="Stop billing between two days of the play."),
     ] = None,
 ) -> None:
-    """Replay a season of sunshine: readings, prices, bills, payments, ownership and a proof.
+    """Replay a season of sunshine, from reading to proof; or a day of energy trading.
 
     Starts a broker, a database, a double of Stellar (the devnet) and every service on this machine,
-    plays the season by a clock of its own, finds every figure a second way, and verifies the
-    proof of an invoice. Ends with an error if anything does not match.
+    plays by a clock of its own and finds every figure a second way. The season ends with the
+    verified proof of an invoice. The trading day begins with the story of twenty factories, told by
+    signed requests; then their plants are metered, their surplus is minted and their market is
+    cleared. Ends with an error if anything does not match.
     """
+    season: dict[str, object] = {
+        "--data": data,
+        "--nameplate-w": nameplate_w,
+        "--time-zone": time_zone,
+        "--load-w": None if load_w == LOAD_W else load_w,
+        "--billing-down": billing_down,
+    }
+    check_folder(folder)
+    with ExitStack() as stack:
+        if folder is None:
+            made = stack.enter_context(tempfile.TemporaryDirectory(prefix="heliograph-demo-"))
+            folder = Path(made)
+        port = port or choose_ports(["gateway"], {})["gateway"]
+        try:
+            if play == "trading":
+                check_season_only(season)
+                wrong = _play_trading(folder, port, kill)
+            else:
+                scene, source = read_scene(data, nameplate_w, time_zone, load_w)
+                check_billing_down(billing_down, scene, source)
+                wrong = _play_season(scene, source, folder, port, kill, billing_down)
+        except (TimeoutError, OSError, HeliographError) as error:
+            raise StackError(f"The play did not get on: {error}") from error
+    if wrong:
+        raise StackError(f"Figures that do not match: {'; '.join(wrong)}")
+
+
+def _play_season(
+    scene: Any,
+    source: dict[str, Any],
+    folder: Path,
+    port: int,
+    kill: int | None,
+    billing_down: tuple[int, int] | None,
+) -> list[str]:
+    """Play the season; give what did not match."""
     from rich.console import Console  # noqa: PLC0415 - keeps `heliograph --help` fast
 
     from heliograph.demo.run import DemoOptions, run_demo  # noqa: PLC0415
     from heliograph.demo.screen import Screen  # noqa: PLC0415
 
-    scene, source = read_scene(data, nameplate_w, time_zone, load_w)
-    check_billing_down(billing_down, scene, source)
-    check_folder(folder)
-    with ExitStack() as stack:
-        screen = Screen(Console(soft_wrap=False))
-        tell_source(screen, scene, source)
-        if folder is None:
-            made = stack.enter_context(tempfile.TemporaryDirectory(prefix="heliograph-demo-"))
-            folder = Path(made)
-        options = DemoOptions(
-            scene=scene,
-            source=source,
-            folder=folder,
-            gateway_port=port or choose_ports(["gateway"], {})["gateway"],
-            kill_seed=kill,
-            billing_down=billing_down,
-        )
-        stack.enter_context(screen)
-        try:
-            result = asyncio.run(run_demo(options, screen))
-        except (TimeoutError, OSError, HeliographError) as error:
-            raise StackError(f"The play did not get on: {error}") from error
-    if result.mismatches:
-        raise StackError(f"Figures that do not match: {'; '.join(result.mismatches)}")
+    screen = Screen(Console(soft_wrap=False))
+    tell_source(screen, scene, source)
+    options = DemoOptions(
+        scene=scene,
+        source=source,
+        folder=folder,
+        gateway_port=port,
+        kill_seed=kill,
+        billing_down=billing_down,
+    )
+    with screen:
+        return asyncio.run(run_demo(options, screen)).mismatches
+
+
+def _play_trading(folder: Path, port: int, kill: int | None) -> list[str]:
+    """Play the trading day; give what did not match."""
+    from rich.console import Console  # noqa: PLC0415 - keeps `heliograph --help` fast
+
+    from heliograph.demo.energy_day import day_of  # noqa: PLC0415
+    from heliograph.demo.screen import Screen  # noqa: PLC0415
+    from heliograph.demo.trading import DAY, TradingOptions, run_trading  # noqa: PLC0415
+    from heliograph.demo.trading_screen import tell_day  # noqa: PLC0415
+    from services.teller.source import read_source  # noqa: PLC0415
+
+    day = day_of(read_source(_season(), SEASON_ZONE), DAY, SEASON_ZONE)
+    screen = Screen(Console(soft_wrap=False))
+    tell_day(screen, day, Path(SEASON).name)
+    options = TradingOptions(day=day, folder=folder, gateway_port=port, kill_seed=kill)
+    with screen:
+        return asyncio.run(run_trading(options, screen))
+
+
+def check_season_only(options: dict[str, object]) -> None:
+    """Refuse what only the season can be told.
+
+    Raises:
+        StackError: An option was given.
+    """
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise StackError(f"{', '.join(given)}: only for `heliograph demo season`.")
 
 
 def read_scene(

@@ -18,11 +18,11 @@ from heliograph.demo import cast
 from heliograph.demo.watch import Watch
 from heliograph.errors import StackError
 from libs.events.books import Terms
+from libs.events.command import Body
 from libs.events.commands import (
     AcceptRaise,
     AdvanceTime,
     ApproveSystem,
-    Body,
     DepositFunds,
     EnrolMeter,
     Invest,
@@ -285,11 +285,13 @@ class Player:
 
     async def _measure(self, until: datetime) -> None:
         """Let the Teller report up to a time, and wait for every receipt."""
-        await self._post(f"{self._urls.teller}/played-time", {"until": format_instant(until)})
+        body = {"until": format_instant(until)}
+        await post_until_done(self._http, f"{self._urls.teller}/played-time", body)
 
     async def _advance(self, to: datetime) -> None:
         """Set the devnet's time, then ask the oracle for it."""
-        await self._post(f"{self._urls.devnet}/admin/time", {"closed_at": format_instant(to)})
+        at = {"closed_at": format_instant(to)}
+        await post_until_done(self._http, f"{self._urls.devnet}/admin/time", at)
         body = AdvanceTime(to=to, down=self.down)
         try:
             await self._ask("approver", f"time-{int(to.timestamp())}", body, book="main")
@@ -317,19 +319,24 @@ class Player:
                 await self._ask("household", f"pay-{invoice.invoice}", body, after=after)
             self.invoices.append(invoice)
 
-    async def _post(self, url: str, body: dict[str, str]) -> None:
-        """Post to a helper of the play until it says yes."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + STEP_DEADLINE_S
-        reason = "no answer"
-        while loop.time() < deadline:
-            try:
-                answer = await self._http.post(url, json=body, timeout=STEP_DEADLINE_S)
-            except httpx.HTTPError as error:
-                reason = repr(error)
-            else:
-                if answer.is_success:
-                    return
-                reason = f"HTTP {answer.status_code}: {answer.text[:300]}"
-            await asyncio.sleep(0.1)
-        raise TimeoutError(f"{url} did not do what was asked: {reason}")
+
+async def post_until_done(http: httpx.AsyncClient, url: str, body: dict[str, str]) -> None:
+    """Post to a helper of the play until it says yes.
+
+    Raises:
+        TimeoutError: It did not in time.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + STEP_DEADLINE_S
+    reason = "no answer"
+    while loop.time() < deadline:
+        try:
+            answer = await http.post(url, json=body, timeout=STEP_DEADLINE_S)
+        except httpx.HTTPError as error:
+            reason = repr(error)
+        else:
+            if answer.is_success:
+                return
+            reason = f"HTTP {answer.status_code}: {answer.text[:300]}"
+        await asyncio.sleep(0.1)
+    raise TimeoutError(f"{url} did not do what was asked: {reason}")

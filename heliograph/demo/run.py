@@ -127,12 +127,12 @@ async def run_demo(options: DemoOptions, screen: Screen) -> DemoResult:
         screen.say(
             f"Ready after {time.monotonic() - began:.0f} s. Watch it live: {stack.urls.gateway}"
         )
-        async with httpx.AsyncClient(timeout=10) as http, _auditor(stack) as store:
+        async with httpx.AsyncClient(timeout=10) as http, connected_auditor(stack) as store:
             await _play(options, calendar, stack, http, store, screen)
-            streams = await _all_streams(stack, store)
+            streams = await all_streams(stack, store)
             ledgers = Ledgers.read(streams)
             views = Views(http, stack.urls.gateway)
-            await _caught_up(views, streams)
+            await caught_up(views, streams)
             days = len(calendar.midnights())
             figures = await figures_of(ledgers, views, source, scene, days)
             screen.report(figures)
@@ -156,7 +156,7 @@ def _comparable(result: DemoResult) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _auditor(stack: Stack) -> AsyncIterator[JetStreamStore]:
+async def connected_auditor(stack: Stack) -> AsyncIterator[JetStreamStore]:
     """The event store as the read-only subscriber sees it."""
     store = await JetStreamStore.connect(
         stack.urls.nats,
@@ -264,7 +264,7 @@ class _Troubles:
         await asyncio.gather(*self._tasks)
 
 
-async def _all_streams(stack: Stack, store: JetStreamStore) -> dict[str, list[Stored]]:
+async def all_streams(stack: Stack, store: JetStreamStore) -> dict[str, list[Stored]]:
     """Every fact of every stream, as stored."""
     streams: dict[str, list[Stored]] = {}
     for vault in fact_vaults(stack.options.layout):
@@ -276,7 +276,7 @@ async def _all_streams(stack: Stack, store: JetStreamStore) -> dict[str, list[St
     return streams
 
 
-async def _caught_up(views: Views, streams: dict[str, list[Stored]]) -> None:
+async def caught_up(views: Views, streams: dict[str, list[Stored]]) -> None:
     """Wait until the views have come to the end of every stream."""
     deadline = time.monotonic() + CATCH_UP_S
     behind: Callable[[dict[str, int]], list[str]] = lambda read: [  # noqa: E731

@@ -30,6 +30,7 @@ class Screen:
         self._task: TaskID | None = None
         self._last_line = 0
         self._done = 0
+        self._each = "day"
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -52,19 +53,26 @@ class Screen:
         if event.what is What.DIED:
             self.say(f"[yellow]{event.part} died ({event.detail}); starting it again")
 
-    def begin(self, what: str, total: int, unit: str) -> None:
-        """Start the bar."""
-        self._done = 0
+    def begin(self, what: str, total: int, unit: str, *, each: str = "day") -> None:
+        """Start the bar.
+
+        Args:
+            what: What is done.
+            total: Number of steps.
+            unit: What is counted, as a word behind the number.
+            each: What one step is called.
+        """
+        self._done, self._each = 0, each
         self._task = self._progress.add_task(what, total=total, unit=unit, note="")
 
     def step(self, now: datetime, note: str) -> None:
-        """One day is played."""
+        """One step is played."""
         self._done += 1
         text = f"{now:%Y-%m-%d}  {note}"
         if self._task is not None:
             self._progress.update(self._task, advance=1, note=text)
         if not self.console.is_terminal and self._done % 20 == 0:
-            self.say(f"  day {self._done}: {text}")
+            self.say(f"  {self._each} {self._done}: {text}")
 
     def report(self, figures: Sequence[Figure]) -> None:
         """The table of figures, each with the ways in which it was found."""

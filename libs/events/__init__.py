@@ -4,6 +4,7 @@ Everything here is pure: no clock, no network, no randomness. Services meet in t
 the streams, and nowhere else.
 """
 
+from libs.events import batch, commands, trade_commands
 from libs.events.anchoring import AnchorFailed, AnchorPrepared, HeadAnchored
 from libs.events.books import (
     Cleared,
@@ -29,12 +30,20 @@ from libs.events.invoicing import (
     InvoicePaid,
     MeterReadings,
 )
-from libs.events.membership import MemberRegistered
+from libs.events.membership import (
+    FactoryProfile,
+    KeyRotated,
+    MemberRegistered,
+    MemberSuspended,
+    Opening,
+    RoleGranted,
+)
 from libs.events.metering import (
     Intervals,
     MeterEnrolled,
     MeterGap,
     MeterHead,
+    ReadingCorrected,
     ReadingRecorded,
     ReadingRefused,
     RegisterDifferences,
@@ -44,6 +53,23 @@ from libs.events.metering import (
 from libs.events.positions import Position, parse_cause, parse_seen, write_cause, write_seen
 from libs.events.pricing import TariffPublished
 from libs.events.timekeeping import TimeAdvanced, TimeReached
+from libs.events.trading import (
+    EnergyMinted,
+    EnergyRetired,
+    EnergyShortfallBooked,
+    EnergyTransferred,
+    OrderPlaced,
+    OrderWithdrawn,
+    SlotCleared,
+    TradeCancelled,
+    TradeCreated,
+    TradeExecuted,
+    TradeExpired,
+    TransferPosted,
+    TransferReserved,
+    TransferReversed,
+    TransferVoided,
+)
 
 __all__ = [
     "AgreementOpened",
@@ -51,9 +77,14 @@ __all__ = [
     "AnchorPrepared",
     "Cleared",
     "Draft",
+    "EnergyMinted",
+    "EnergyRetired",
+    "EnergyShortfallBooked",
+    "EnergyTransferred",
     "Envelope",
     "EventError",
     "Fact",
+    "FactoryProfile",
     "FundsDeposited",
     "HeadAnchored",
     "HoldingOpened",
@@ -64,22 +95,30 @@ __all__ = [
     "InvoiceIssued",
     "InvoiceLine",
     "InvoicePaid",
+    "KeyRotated",
     "MemberRegistered",
+    "MemberSuspended",
     "MeterEnrolled",
     "MeterGap",
     "MeterHead",
     "MeterReadings",
     "MoneyMove",
+    "Opening",
+    "OrderPlaced",
+    "OrderWithdrawn",
     "OwnershipTransferred",
     "PaymentSettled",
     "Position",
     "RaiseAccepted",
+    "ReadingCorrected",
     "ReadingRecorded",
     "ReadingRefused",
     "Recorded",
     "RegisterDifferences",
     "RegisterValue",
     "Report",
+    "RoleGranted",
+    "SlotCleared",
     "SystemApproved",
     "SystemProposed",
     "TariffPublished",
@@ -87,10 +126,21 @@ __all__ = [
     "TimeAdvanced",
     "TimeReached",
     "TitleMove",
+    "TradeCancelled",
+    "TradeCreated",
+    "TradeExecuted",
+    "TradeExpired",
+    "TransferPosted",
+    "TransferReserved",
+    "TransferReversed",
+    "TransferVoided",
+    "batch",
+    "commands",
     "decode",
     "encode",
     "parse_cause",
     "parse_seen",
+    "trade_commands",
     "write_cause",
     "write_seen",
 ]

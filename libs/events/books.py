@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from libs.events.fact import Fact, Strict, fact
 from libs.events.ids import Id, Reference
-from libs.events.metering import SignedText
+from libs.events.metering import IntervalS, SignedText
 from libs.events.pricing import Asset
 from libs.events.quantities import AmountStroops, PositiveStroops, PowerW, RatePpmYear, Shares
 from libs.events.subjects import LEDGER
@@ -75,8 +75,8 @@ class FundsDeposited(Fact):
     """What was deposited."""
     amount_stroops: PositiveStroops
     """Amount in stroops."""
-    command: SignedText
-    """The approver's signed command."""
+    command: SignedText | None = None
+    """The approver's signed command; absent for an opening balance, whose registration has it."""
 
 
 @fact("SystemProposed", 1, LEDGER)
@@ -97,6 +97,8 @@ class SystemProposed(Fact):
     """The site."""
     time_zone: TimeZone
     """The site's time zone; periods and prices follow its local time."""
+    rating_interval_s: IntervalS
+    """Rating interval in seconds: one allocation for all holdings of the system."""
     terms: Terms
     """The terms that are offered to investors."""
     command: SignedText

@@ -1,26 +1,25 @@
-"""Commands: what members ask services to do, as the payload of a `hg-command+jws`.
+"""What members ask services to do: members, meters, prices, systems, holdings and payments.
 
-A command is an intention in the imperative; the facts that follow are in the past tense. The claims
-around its body say for whom it is meant and when it is valid; the body is one of the models below.
-
-Source: eventing contract, section 5; docs/decisions/0001.
+The energy network's commands are in `libs.events.trade_commands`; the claims around every body, and
+how a command is read and written, in `libs.events.command`.
 """
 
-from collections.abc import Callable
-from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, Union, cast
+from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, create_model, model_validator
+from pydantic import Field
 
 from libs.events.books import Terms, TimeZone
-from libs.events.errors import InvalidSignature
-from libs.events.fact import Strict
+from libs.events.command import Body, command
 from libs.events.ids import Address, Id
 from libs.events.invoicing import LocalDate
-from libs.events.jws import Signed, payload_of
-from libs.events.membership import Role
-from libs.events.metering import IntervalS, MeterRole, RegisterValue
-from libs.events.positions import SeenText
+from libs.events.membership import Roles, SuspensionReason
+from libs.events.metering import (
+    CorrectionReason,
+    IntervalS,
+    MeterRole,
+    RegisterCorrection,
+    RegisterValue,
+)
 from libs.events.pricing import Asset
 from libs.events.quantities import (
     DurationS,
@@ -31,78 +30,6 @@ from libs.events.quantities import (
     Shares,
 )
 
-WINDOW_S_MAX = 24 * 3600
-"""Most seconds between `nbf` and `exp`."""
-
-KEPT_AFTER_S = 3600
-"""Seconds for which an id is remembered after its `exp`; later the answer is `expired`."""
-
-Service = Literal["ledger", "billing", "ingest", "oracle"]
-"""A service that takes commands."""
-
-UnixTime = Annotated[int, Field(strict=True, ge=0, le=2**40)]
-"""Seconds since 1970, as JWT's NumericDate without fractions."""
-
-
-class Body(Strict):
-    """What a command asks for. Subclasses are registered with `@command`."""
-
-    command_name: ClassVar[str]
-    service: ClassVar[Service]
-
-
-class Command(Strict):
-    """The claims of a command."""
-
-    deployment: Id
-    """The installation for which it is meant."""
-    service: Service
-    """The service for which it is meant."""
-    book: Id
-    """The book; `register` for members, the partition for ingest, `main` for the oracle."""
-    id: Id
-    """Made and stored by the signer before it is sent: makes a repeat recognisable."""
-    member: Id
-    """Who asks; his key must have signed."""
-    nbf: UnixTime
-    """Not valid before."""
-    exp: UnixTime
-    """Not valid from this second on."""
-    after: SeenText | None = None
-    """Facts that this answers, as positions: the decider first reads that far."""
-    command: str
-    """Name of the command."""
-    body: Body
-    """What is asked."""
-
-    @model_validator(mode="after")
-    def _check(self) -> "Command":
-        if not self.nbf < self.exp <= self.nbf + WINDOW_S_MAX:
-            raise ValueError("exp must be later than nbf, by at most 24 hours")
-        return self
-
-
-_B = TypeVar("_B", bound=type[Body])
-COMMANDS: dict[str, type[Body]] = {}
-"""Every command, by name."""
-
-
-def command(name: str, service: Service) -> Callable[[_B], _B]:
-    """Register a body as a command of a service.
-
-    Raises:
-        ValueError: The name is taken.
-    """
-
-    def register(cls: _B) -> _B:
-        if name in COMMANDS:
-            raise ValueError(f"command {name} is registered already")
-        cls.command_name, cls.service = name, service
-        COMMANDS[name] = cls
-        return cls
-
-    return register
-
 
 @command("RegisterMember", "ledger")
 class RegisterMember(Body):
@@ -112,8 +39,40 @@ class RegisterMember(Body):
     """The new member."""
     address: Address
     """The member's Stellar address."""
-    roles: Annotated[tuple[Role, ...], Field(min_length=1, max_length=12)]
+    roles: Roles
     """The member's roles, each once."""
+
+
+@command("GrantRoles", "ledger")
+class GrantRoles(Body):
+    """An approver says what a member may do from now on."""
+
+    member: Id
+    """The member."""
+    roles: Roles
+    """All its roles afterwards, each once; those that are missing are withdrawn."""
+
+
+@command("RotateKey", "ledger")
+class RotateKey(Body):
+    """A member replaces his key, signed with the old one; an approver does it for a lost key."""
+
+    member: Id
+    """The member."""
+    address: Address
+    """The Stellar address of the new key; no member has it or ever had it."""
+
+
+@command("SuspendMember", "ledger")
+class SuspendMember(Body):
+    """An approver suspends a member, or lifts the suspension."""
+
+    member: Id
+    """The member."""
+    suspended: bool
+    """True: its commands are refused from now on. False: they count again."""
+    reason: SuspensionReason
+    """Why, as a code."""
 
 
 @command("EnrolMeter", "ingest")
@@ -136,6 +95,22 @@ class EnrolMeter(Body):
     """Most power that it can measure, in W."""
     starts: tuple[RegisterValue, ...]
     """Its registers now, each register of its role once."""
+
+
+@command("CorrectReading", "ingest")
+class CorrectReading(Body):
+    """An approver says by how much a meter's recorded intervals are wrong."""
+
+    meter: Id
+    """The meter."""
+    first_interval_at: Instant
+    """Start of the first interval that is corrected."""
+    interval_s: IntervalS
+    """Length of every interval, in seconds: that of the readings."""
+    registers: Annotated[tuple[RegisterCorrection, ...], Field(min_length=1, max_length=4)]
+    """Signed changes per interval, each register once, all over the same intervals."""
+    reason: CorrectionReason
+    """Why, in the approver's words."""
 
 
 @command("PublishTariff", "oracle")
@@ -190,6 +165,8 @@ class ProposeSystem(Body):
     """The site."""
     time_zone: TimeZone
     """The site's time zone."""
+    rating_interval_s: IntervalS = 900
+    """Rating interval in seconds; it divides an hour. Energy is allocated per interval."""
     terms: Terms
     """The terms that are offered."""
 
@@ -268,52 +245,3 @@ class Pay(Body):
     """The agreement."""
     amount_stroops: PositiveStroops
     """Amount in stroops."""
-
-
-@cache
-def _claims_class(body: type[Body]) -> type[Command]:
-    """The claims with the body, name and service of one command."""
-    literal: Any = Literal
-    made = create_model(
-        f"{body.command_name}Command",
-        __base__=Command,
-        command=(literal[body.command_name], ...),
-        service=(literal[body.service], ...),
-        body=(body, ...),
-    )
-    return cast("type[Command]", made)
-
-
-def command_schema(body: type[Body]) -> dict[str, Any]:
-    """The JSON Schema (2020-12) of what is signed for one command: its claims with its body."""
-    return _claims_class(body).model_json_schema()
-
-
-@cache
-def _reader() -> TypeAdapter[Any]:
-    """One model per command, told apart by its name, so that one pass checks everything."""
-    union: Any = Union
-    models: list[Any] = [_claims_class(body) for _, body in sorted(COMMANDS.items())]
-    shape: Any = Annotated[union[tuple(models)], Field(discriminator="command")]
-    return TypeAdapter(shape)
-
-
-def read_command(signed: Signed) -> Command:
-    """Read the payload of a signed command; its signature is the caller's question.
-
-    Raises:
-        InvalidSignature: A claim or a field of the body breaks its rule; the message names both.
-    """
-    payload_of(signed)  # no key stands twice
-    try:
-        found: Command = _reader().validate_json(signed.payload)
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in fault["loc"] if part not in COMMANDS) or "payload"
-        raise InvalidSignature(f"{place}: {fault['msg']}", rule="command-schema") from error
-    return found
-
-
-def write_command(claims: Command) -> bytes:
-    """Write the claims as the JSON that is signed."""
-    return claims.model_dump_json(exclude_none=True, serialize_as_any=True).encode("utf-8")

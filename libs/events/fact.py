@@ -5,6 +5,7 @@ that moving a class cannot change what is stored.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -22,6 +23,7 @@ class Strict(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
         validate_default=True,
+        serialize_by_alias=True,
     )
 
 
@@ -69,11 +71,13 @@ def fact(name: str, version: int, *families: StreamFamily) -> Callable[[_F], _F]
     return register
 
 
+@cache
 def type_name(cls: type[Fact]) -> str:
     """The CloudEvents `type` of a fact: `heliograph.<Name>.v<N>`."""
     return f"heliograph.{cls.fact_name}.v{cls.fact_version}"
 
 
+@cache
 def schema_name(cls: type[Fact]) -> str:
     """The `dataschema` of a fact, a URN that never changes; the file is in `docs/schemas`."""
     return f"urn:heliograph:schema:{cls.fact_name}:v{cls.fact_version}"

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from libs.events.fact import Fact, Strict, fact
-from libs.events.ids import Address, HashHex, Id
-from libs.events.quantities import Count, EnergyWh, Instant, Ordinal, PowerW
+from libs.events.ids import Address, HashHex, Id, Reference
+from libs.events.quantities import Count, EnergyChangeWh, EnergyWh, Instant, Ordinal, PowerW
 from libs.events.subjects import METERS, READINGS
 
 INTERVALS_MAX = 96
@@ -28,6 +28,11 @@ SignedText = Annotated[
     str, StringConstraints(strict=True, max_length=65_536, pattern=r"^[A-Za-z0-9_.-]+$")
 ]
 """A compact JWS, as it was received."""
+
+SignedBatchText = Annotated[
+    str, StringConstraints(strict=True, max_length=163_840, pattern=r"^[A-Za-z0-9_.-]+$")
+]
+"""A signed command as it was received, which may be a batch of commands."""
 
 REGISTERS_OF: dict[MeterRole, frozenset[RegisterName]] = {
     "generation": frozenset({"generated", "consumed"}),
@@ -192,3 +197,38 @@ class ReadingRefused(Fact):
     """Hash of the signed report."""
     report: SignedText
     """The signed report, as it was received."""
+
+
+CorrectionReason = Annotated[
+    str, StringConstraints(strict=True, min_length=1, max_length=200, pattern=r"^[\x20-\x7e]+$")
+]
+"""Why a reading is corrected; printable ASCII, never personal data."""
+
+
+class RegisterCorrection(Strict):
+    """By how much one register was wrong over the intervals of a correction."""
+
+    name: RegisterName
+    """Which register."""
+    deltas_wh: Annotated[tuple[EnergyChangeWh, ...], Field(min_length=1, max_length=INTERVALS_MAX)]
+    """What is added to each interval, in Wh, oldest first; below zero for a lower reading."""
+
+
+@fact("ReadingCorrected", 1, READINGS)
+class ReadingCorrected(Fact):
+    """An approver corrected what a meter had recorded; the device's own chain stays as signed."""
+
+    meter: Id
+    """The meter."""
+    correction: Reference
+    """The correction: `<member>.<command id>`."""
+    first_interval_at: Instant
+    """Start of the first interval that is corrected."""
+    interval_s: IntervalS
+    """Length of every interval, in seconds: that of the readings."""
+    registers: Annotated[tuple[RegisterCorrection, ...], Field(min_length=1, max_length=4)]
+    """Signed changes per interval, each register once; later ones add to earlier ones."""
+    reason: CorrectionReason
+    """Why, in the approver's words."""
+    command: SignedText
+    """The approver's signed command."""

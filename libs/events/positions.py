@@ -8,8 +8,7 @@ space; `cause` is a position, or `-` for what came from outside, a space, and an
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import StringConstraints
 
@@ -42,8 +41,7 @@ def fact_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:HASH_DIGITS]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(NamedTuple):  # a frozen dataclass takes three times as long to make
     """One place in one stream, with the hash of the fact that stands there."""
 
     stream: str

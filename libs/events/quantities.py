@@ -35,6 +35,12 @@ Ordinal = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]
 EnergyWh = Annotated[int, Field(strict=True, ge=0, le=INTEGER_MAX)]
 """Energy in watt-hours (Wh)."""
 
+PositiveWh = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]
+"""Energy in watt-hours (Wh), above zero."""
+
+EnergyChangeWh = Annotated[int, Field(strict=True, ge=-INTEGER_MAX, le=INTEGER_MAX)]
+"""A change of energy in watt-hours (Wh), of either sign."""
+
 PowerW = Annotated[int, Field(strict=True, ge=1, le=10**12)]
 """Power in watts (W), above zero, at most 1 TW."""
 

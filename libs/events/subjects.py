@@ -6,6 +6,7 @@ a subject from pieces.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from libs.events.ids import is_id
@@ -15,6 +16,9 @@ TIME_KEY = "time"
 
 TIME_FACTS = frozenset({"TimeAdvanced", "TimeReached"})
 """The facts that stand under the reserved key, and no others."""
+
+STREAMS_REMEMBERED = 1_024
+"""Streams whose family is remembered."""
 
 _FNV_OFFSET = 0x811C9DC5
 _FNV_PRIME = 0x01000193
@@ -80,7 +84,7 @@ MEMBERS = StreamFamily("MEMBERS", "members", "nothing", "ledger", ("ingest", "bi
 PRICES = StreamFamily(
     "PRICES", "prices", "nothing", "oracle", ("ingest", "ledger", "billing", "anchor")
 )
-LEDGER = StreamFamily("LEDGER", "ledger", "book", "ledger", ("billing", "oracle"))
+LEDGER = StreamFamily("LEDGER", "ledger", "book", "ledger", ("ledger", "billing", "oracle"))
 BILLING = StreamFamily("BILLING", "billing", "book", "billing", ("ledger", "oracle"))
 ANCHORS = StreamFamily("ANCHORS", "anchors", "nothing", "anchor", ("oracle",))
 
@@ -90,6 +94,7 @@ FAMILIES: dict[str, StreamFamily] = {
 """Every family of fact streams, by name."""
 
 
+@lru_cache(maxsize=STREAMS_REMEMBERED)  # asked for every fact, and there are few streams
 def family_of(stream: str) -> tuple[StreamFamily, str]:
     """Split a stream's name into its family and its part (empty for a single stream).
 

@@ -11,8 +11,6 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final, Self
 
-from nats.aio.client import Client
-
 from libs.eventstore.appending import (
     Answer,
     Append,
@@ -40,6 +38,7 @@ from libs.eventstore.model import (
     check_sizes,
     check_subject,
 )
+from libs.eventstore.natspy import TappedClient
 from libs.eventstore.reading import Follower, heads
 from libs.eventstore.wire import encode_append, is_end_of_append, parse_headers, split_headers
 
@@ -104,7 +103,7 @@ class JetStreamStore:
         return cls(await Link.open(settings, on_closed))
 
     @property
-    def client(self) -> Client:
+    def client(self) -> TappedClient:
         """The connection itself, for the bootstrap job and for tests."""
         return self._link.client
 
@@ -170,7 +169,8 @@ class JetStreamStore:
         future = link.expect(token, tuple(frame.subject for frame in append.frames))
         timeout_s = link.settings.answer_timeout_s + len(block) / BYTES_PER_S_MIN
         try:
-            await link.client.write_at_once(block)
+            if not link.client.write_now(block):
+                await link.client.write_at_once(block)
             message = await link.answer(token, future, timeout_s)
         except NoAnswer as error:
             return Unknown(str(error))

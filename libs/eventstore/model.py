@@ -5,9 +5,9 @@ This layer moves bytes. It knows positions, subjects and sizes, and never looks 
 
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from libs.eventstore.errors import Malformed, TooLarge, TooMany, WrongSubject
 
@@ -30,19 +30,14 @@ _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _SUBJECT = re.compile(r"[^\s.*>\x00-\x1f\x7f]+(\.[^\s.*>\x00-\x1f\x7f]+)*")
 
 
-def _no_headers() -> Mapping[str, str]:
-    return NO_HEADERS
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One message to append."""
 
     subject: str
     """Where it is stored: letters, digits and the like in tokens parted by dots, no wildcards."""
     data: bytes
     """The fact, at most 256 KiB, stored as it stands."""
-    headers: Mapping[str, str] = field(default_factory=_no_headers)
+    headers: Mapping[str, str] = NO_HEADERS
     """Trace context, printable ASCII. Never hashed, never a fact."""
 
 

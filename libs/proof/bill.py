@@ -119,7 +119,7 @@ def check_people(case: Case) -> tuple[Step, People, Bill]:
         people.signed(tariff, tariff.fact.command, PublishTariff, APPROVER)
     for holding in bill.holdings:
         people.signed(holding, holding.fact.command, OpenHolding, APPROVER)
-        people.expect(holding.fact.recipient, "recipient")
+        people.expect(holding, holding.fact.recipient, "recipient")
     proposed, approved, agreement = bill.proposed, bill.approved, bill.agreement
     people.signed(approved, approved.fact.command, ApproveSystem, APPROVER)
     offered = people.signed(proposed, proposed.fact.command, ProposeSystem, PROPOSER)
@@ -136,8 +136,9 @@ def check_people(case: Case) -> tuple[Step, People, Bill]:
     )
     _check_units(case, bill)
     case.not_covered.append(
-        f"That system {proposed.fact.system} has no further meters than those shown, and that no "
-        "key was replaced meanwhile."
+        f"That system {proposed.fact.system} has no further meters than those shown, that no key "
+        "of a meter was replaced, and that no newer change of a member's key, roles or suspension "
+        "is left out."
     )
     checked = "commands are signed by registered members in the right roles, down to the first "
     checked += "approver; meters are bound to their keys"

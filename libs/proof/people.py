@@ -1,18 +1,25 @@
 """Who may say what: members, their keys and roles, and the commands that they signed. Pure.
 
 Every member was registered by an approver's signed command, and that approver by another one, down
-to the first approver, whose key the trust file names.
+to the first approver, whose key the trust file names. Key, roles and suspension of a member change
+by facts too, so whoever signed is judged as the writer of that very fact knew him.
 """
 
-from libs.events.commands import Body, Command, RegisterMember, read_command
+from collections.abc import Iterable
+from typing import cast
+
+from libs.events.command import Body, Command, read_command
+from libs.events.commands import GrantRoles, RegisterMember, RotateKey, SuspendMember
 from libs.events.envelope import Recorded
 from libs.events.errors import InvalidSignature
 from libs.events.fact import Fact
 from libs.events.jws import Signed, parse, verify_signature
-from libs.events.membership import MemberRegistered
+from libs.events.membership import KeyRotated, MemberRegistered, MemberSuspended, RoleGranted
 from libs.events.subjects import family_of
+from libs.events.trade_commands import RegisterFactory
 from libs.proof.case import Case, require, same
 from libs.proof.errors import ProofFailed
+from libs.rules.membership import Member, Members, registration
 
 STEP = 7
 """The number of the step that this is part of."""
@@ -23,68 +30,94 @@ BOOKS = {"MEMBERS": "register", "PRICES": "main"}
 APPROVER = frozenset({"approver"})
 """Who registers, enrols, prices and approves."""
 
-Member = tuple[str, frozenset[str]]
-"""Address and roles."""
+ANYBODY = frozenset[str]()
+"""No role is asked for."""
+
+MemberFact = MemberRegistered | RoleGranted | KeyRotated | MemberSuspended
+"""What is told of a member."""
+
+_ASKED: dict[type[Fact], tuple[type[Body], ...]] = {
+    MemberRegistered: (RegisterMember, RegisterFactory),
+    RoleGranted: (GrantRoles,),
+    KeyRotated: (RotateKey,),
+    MemberSuspended: (SuspendMember,),
+}
 
 
 class People:
     """The members of a case, and the judge of their commands."""
 
     def __init__(self, case: Case) -> None:
-        """Gather the registrations.
+        """Gather what is told of each member.
 
         Raises:
-            ProofFailed: A member was registered twice.
+            ProofFailed: It does not begin with the one registration, or something is left out.
         """
         self._case = case
-        self._registered: dict[str, Recorded[MemberRegistered]] = {}
-        for each in case.all(MemberRegistered):
-            name = each.fact.member
-            require(STEP, name not in self._registered, f"{name} was registered twice")
-            self._registered[name] = each
+        told = [each for kind in _ASKED for each in case.all(kind)]
+        self._facts = cast(
+            "list[Recorded[MemberFact]]", sorted(told, key=lambda each: each.sequence)
+        )
+        self._rows: dict[str, list[Recorded[MemberFact]]] = {}
+        for each in self._facts:
+            row = self._rows.setdefault(each.fact.member, [])
+            row.append(each)
+            _check_place(each, len(row))
         self.first_approver = case.trust.first_approver if case.trust else self._root()
         """Address from which all registrations descend."""
         self._used: set[str] = set()
+        self._behind: dict[str, set[str]] = {}
         self.commands = 0
         """Number of commands that were verified."""
 
     def _root(self) -> str:
         """Who signed the oldest registration: the first approver, when nobody says who it is."""
-        if not self._registered:
+        if not self._facts:
             raise ProofFailed(STEP, "the file registers nobody")
-        oldest = min(self._registered.values(), key=lambda each: each.sequence)
-        return _parsed(STEP, oldest.fact.command, "a registration").kid
+        return _parsed(STEP, self._facts[0].fact.command, "a registration").kid
 
     def verify(self) -> None:
-        """Verify every registration.
+        """Verify everything that is told of members.
 
         Raises:
-            ProofFailed: One was not signed by an approver who was registered before.
+            ProofFailed: A fact was not signed by whom it must be: an approver who was registered
+                before or, for a new key, the member with the key before.
         """
-        for each in self._registered.values():
-            self.signed(each, each.fact.command, RegisterMember, APPROVER)
+        for each in self._facts:
+            fact = each.fact
+            is_own = (
+                isinstance(fact, KeyRotated)
+                and _read(STEP, fact.command, fact.fact_name).member == fact.member
+            )
+            roles = ANYBODY if is_own else APPROVER
+            self.signed(each, fact.command, _ASKED[type(fact)], roles)
 
     def unused(self) -> list[str]:
-        """Members in the file whom nothing needed."""
-        return sorted(set(self._registered) - self._used)
+        """Members in the file whom nothing needed, not even one who is needed himself."""
+        reached: set[str] = set()
+        wanted = set(self._used)
+        while wanted:
+            reached.add(member := wanted.pop())
+            wanted |= self._behind.get(member, set()) - reached
+        return sorted(set(self._rows) - reached)
 
-    def expect(self, member: str, role: str) -> None:
-        """Make sure that a member is registered with a role.
+    def expect(self, recorded: Recorded[Fact], member: str, role: str) -> None:
+        """Make sure that a member had a role when a fact was decided.
 
         Raises:
-            ProofFailed: He is not.
+            ProofFailed: He had not.
         """
-        found = self._registered.get(member)
+        found = self._known(recorded, self._rows.get(member, ())).get(member)
         require(STEP, found is not None, f"{member} is not registered")
         assert found is not None
-        require(STEP, role in found.fact.roles, f"{member} is no {role}")
+        require(STEP, role in found.roles, f"{member} is no {role}")
         self._used.add(member)
 
     def signed(
         self,
         recorded: Recorded[Fact],
         text: str,
-        body: type[Body],
+        body: type[Body] | tuple[type[Body], ...],
         roles: frozenset[str],
         step: int = STEP,
     ) -> Command:
@@ -96,8 +129,8 @@ class People:
         Args:
             recorded: The fact.
             text: The signed command in it.
-            body: What it must ask.
-            roles: The roles of which the signer needs one.
+            body: What it must ask, or one of several.
+            roles: The roles of which the signer needs one; none for anybody.
             step: The step that asks.
 
         Raises:
@@ -107,33 +140,48 @@ class People:
         signed = _parsed(step, text, what)
         try:
             verify_signature(signed)
-            command = read_command(signed)
         except InvalidSignature as error:
             raise ProofFailed(step, f"{what}: its command: {error}") from error
+        command = _read(step, text, what)
         require(step, isinstance(command.body, body), f"{what}: its command is another one")
-        address, has = self._signer(step, recorded, command.member, signed.kid)
-        require(step, signed.kid == address, f"{what}: not signed by {command.member}'s key")
+        signer = self._signer(step, recorded, command.member, signed.kid)
+        require(step, signed.kid == signer.address, f"{what}: not signed by {signer.member}'s key")
+        require(step, not signer.is_suspended, f"{what}: {signer.member} was suspended")
         wanted = " or ".join(sorted(roles))
-        require(step, bool(roles & has), f"{what}: {command.member} is no {wanted}")
+        is_one = not roles or bool(roles & signer.roles)
+        require(step, is_one, f"{what}: {signer.member} is no {wanted}")
         self._check_claims(step, recorded, command, what)
-        names = type(command.body).model_fields
-        same(step, what, ((n, getattr(recorded.fact, n), getattr(command.body, n)) for n in names))
+        same(step, what, _pairs(recorded.fact, command.body, text))
         self.commands += 1
         return command
 
     def _signer(self, step: int, recorded: Recorded[Fact], member: str, kid: str) -> Member:
-        """Key and roles of a member as the writer of a fact knew them."""
-        found = self._registered.get(member)
-        self._used.add(member)
-        if found is not None and self._case.knew(recorded, found):
-            return found.fact.address, frozenset(found.fact.roles)
+        """A member as the writer of a fact knew him; remembers that he was needed."""
+        if isinstance(recorded.fact, MemberFact):
+            self._behind.setdefault(recorded.fact.member, set()).add(member)
+        else:
+            self._used.add(member)
+        found = self._known(recorded, self._rows.get(member, ())).get(member)
+        if found is not None:
+            return found
+        is_first = kid == self.first_approver
+        # Once an approver stands in the register, the key of the first one counts no more.
+        is_first = is_first and not self._known(recorded, self._facts).has_approver
         require(
             step,
-            kid == self.first_approver,
+            is_first,
             f"{member} was not registered when {recorded.fact.fact_name} was decided, "
             "and is not the first approver",
         )
-        return kid, frozenset({"approver"})
+        return Member(member, kid, APPROVER)
+
+    def _known(self, recorded: Recorded[Fact], facts: Iterable[Recorded[MemberFact]]) -> Members:
+        """What the writer of a fact knew of members."""
+        members = Members()
+        for each in facts:
+            if self._case.knew(recorded, each):
+                members.evolve(each.fact)
+        return members
 
     def _check_claims(
         self, step: int, recorded: Recorded[Fact], command: Command, what: str
@@ -159,6 +207,33 @@ class People:
             command.nbf <= decided < command.exp,
             f"{what}: it was decided outside of its command's window",
         )
+
+
+def _check_place(recorded: Recorded[MemberFact], number: int) -> None:
+    """What is told of a member begins with his one registration and leaves nothing out."""
+    fact = recorded.fact
+    require(STEP, recorded.envelope.key == fact.member, f"{fact.member} stands under another key")
+    is_first = number == 1
+    if isinstance(fact, MemberRegistered):
+        require(STEP, is_first, f"{fact.member} was registered twice")
+    else:
+        require(STEP, not is_first, f"the registration of {fact.member} is missing")
+    require(STEP, recorded.envelope.n == number, f"something about {fact.member} is left out")
+
+
+def _pairs(fact: Fact, body: Body, text: str) -> Iterable[tuple[str, object, object]]:
+    """What a fact says beside what its command asks, member by member."""
+    if isinstance(body, RegisterMember | RegisterFactory):
+        asked = registration(body, text)
+        return [(n, getattr(fact, n), getattr(asked, n)) for n in type(asked).model_fields]
+    return [(n, getattr(fact, n), getattr(body, n)) for n in type(body).model_fields]
+
+
+def _read(step: int, text: str, what: str) -> Command:
+    try:
+        return read_command(_parsed(step, text, what))
+    except InvalidSignature as error:
+        raise ProofFailed(step, f"{what}: its command: {error}") from error
 
 
 def _parsed(step: int, text: str, what: str) -> Signed:

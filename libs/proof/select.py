@@ -15,16 +15,15 @@ from libs.events.books import (
     SystemApproved,
     SystemProposed,
 )
-from libs.events.commands import read_command
+from libs.events.command import read_command
 from libs.events.envelope import Recorded, decode
 from libs.events.fact import LATEST, Fact
 from libs.events.invoicing import AgreementOpened, InvoiceIssued, InvoicePaid
 from libs.events.jws import parse
-from libs.events.membership import MemberRegistered
 from libs.events.metering import MeterEnrolled, ReadingRecorded
 from libs.events.positions import parse_seen
 from libs.events.pricing import TariffPublished
-from libs.events.subjects import TIME_KEY, family_of
+from libs.events.subjects import MEMBERS, TIME_KEY, family_of
 from libs.events.timekeeping import TimeReached
 from libs.proof.bill import readings_stream
 from libs.proof.errors import NotProvable
@@ -250,18 +249,16 @@ def _row(
 
 
 def _members(archive: Archive, chosen: Sequence[Recorded[Fact]]) -> list[Recorded[Fact]]:
-    """The registrations of everybody who signed or holds something, and of those behind them."""
+    """All that is told of everybody who signed or holds something, and of those behind them."""
     wanted = {each.fact.recipient for each in chosen if isinstance(each.fact, HoldingOpened)}
     wanted |= {signer for each in chosen if (signer := _signer(each.fact)) is not None}
-    found: dict[str, Recorded[Fact]] = {}
+    found: dict[str, list[Recorded[Fact]]] = {}
     while wanted:
         member = wanted.pop()
-        for each in archive.all(MemberRegistered, key=member):
-            found[member] = each
-            signer = _signer(each.fact)
-            if signer is not None and signer not in found:
-                wanted.add(signer)
-    return list(found.values())
+        found[member] = archive.under(MEMBERS.stream(""), member)
+        signers = (_signer(each.fact) for each in found[member])
+        wanted.update(each for each in signers if each is not None and each not in found)
+    return [each for row in found.values() for each in row]
 
 
 def _signer(fact: Fact) -> str | None:

@@ -71,41 +71,52 @@ def check_energy(case: Case, bill: Bill, rows: list[Readings]) -> Step:
 
 
 def _rate(bill: Bill, rows: list[Readings]) -> Rating:
-    """Compare generation and consumption interval by interval."""
+    """Compare generation and consumption interval by interval.
+
+    A holding counts from its opening and a meter from its enrolment.
+    """
     invoice, length = bill.invoice.fact, bill.agreement.fact.rating_interval_s
-    plant = [row for row in rows if row.meter.fact.role == "generation"]
-    generated = _together(plant, "generated", length)
-    units = {each.fact.holding: each.fact.units for each in bill.holdings}
-    consumed = {
-        holding: _together(
-            [row for row in rows if row.meter.fact.holding == holding], "consumed", length
-        )
-        for holding in units
+    plant = [
+        (_unix(row.meter.envelope.time), _energy(row, "generated", length))
+        for row in rows
+        if row.meter.fact.role == "generation"
+    ]
+    homes = {
+        each.fact.holding: [
+            (_unix(row.meter.envelope.time), _energy(row, "consumed", length))
+            for row in rows
+            if row.meter.fact.holding == each.fact.holding
+        ]
+        for each in bill.holdings
     }
     first = -(-_unix(invoice.period_from) // length) * length
     starts = range(first, _unix(invoice.period_until), length)
     mine, rating = bill.agreement.fact.holding, Rating(len(starts))
     for start in starts:
-        known = {holding: energy[start] for holding, energy in consumed.items() if start in energy}
-        if start not in generated or len(known) < len(consumed):
+        generated_wh = _together(plant, start)
+        demands: dict[str, Demand] = {}
+        counting = [each for each in bill.holdings if _unix(each.envelope.time) <= start]
+        for each in counting:
+            consumed_wh = _together(homes[each.fact.holding], start)
+            if consumed_wh is not None:
+                demands[each.fact.holding] = Demand(each.fact.units, consumed_wh)
+        if generated_wh is None or len(demands) < len(counting) or mine not in demands:
             continue
-        demands = {holding: Demand(units[holding], wh) for holding, wh in known.items()}
-        own = allocate(generated[start], demands)[mine].own_use_wh
+        own = allocate(generated_wh, demands)[mine].own_use_wh
         version = _version_at(bill, start).fact.version
         rating.rated += 1
-        rating.generated_wh += generated[start]
-        rating.consumed_wh += known[mine]
+        rating.generated_wh += generated_wh
+        rating.consumed_wh += demands[mine].consumed_wh
         rating.own_use_wh[version] = rating.own_use_wh.get(version, 0) + own
     return rating
 
 
-def _together(rows: list[Readings], register: RegisterName, length: int) -> Energy:
-    """Energy of several meters, where all of them are known."""
-    each = [_energy(row, register, length) for row in rows]
-    if not each:
-        return {}
-    shared = set.intersection(*(set(energy) for energy in each))
-    return {start: sum(energy[start] for energy in each) for start in shared}
+def _together(meters: list[tuple[int, Energy]], start: int) -> int | None:
+    """Energy of the meters that count in an interval, in Wh; None where one is not known."""
+    counting = [energy for since, energy in meters if since <= start]
+    if not counting or any(start not in energy for energy in counting):
+        return None
+    return sum(energy[start] for energy in counting)
 
 
 def _energy(row: Readings, register: RegisterName, length: int) -> Energy:
@@ -120,7 +131,16 @@ def _energy(row: Readings, register: RegisterName, length: int) -> Energy:
         for energy_wh in differences:
             parts.setdefault(at - at % length, []).extend([energy_wh, step])
             at += step
-    return {start: sum(known[::2]) for start, known in parts.items() if sum(known[1::2]) == length}
+    sums = {start: sum(known[::2]) for start, known in parts.items() if sum(known[1::2]) == length}
+    for correction in row.corrections:
+        step = correction.fact.interval_s
+        for part in correction.fact.registers:
+            at = _unix(correction.fact.first_interval_at)
+            for delta_wh in part.deltas_wh if part.name == register and not length % step else ():
+                if at - at % length in sums:
+                    sums[at - at % length] += delta_wh
+                at += step
+    return sums
 
 
 def _check_tariff(case: Case, bill: Bill) -> None:

@@ -9,6 +9,7 @@ from typing import cast
 
 from pydantic import ValidationError
 
+from libs.events.commands import CorrectReading
 from libs.events.envelope import Recorded
 from libs.events.errors import InvalidSignature
 from libs.events.fact import Fact
@@ -18,6 +19,7 @@ from libs.events.metering import (
     MeterEnrolled,
     MeterGap,
     MeterHead,
+    ReadingCorrected,
     ReadingRecorded,
     ReadingRefused,
     RegisterValue,
@@ -28,8 +30,10 @@ from libs.events.timekeeping import TimeReached
 from libs.proof.bill import Bill, readings_stream
 from libs.proof.case import Case, Step, require, same
 from libs.proof.errors import ProofFailed
+from libs.proof.people import APPROVER, People
 
 Reading = Recorded[ReadingRecorded]
+Correction = Recorded[ReadingCorrected]
 
 
 @dataclass(slots=True)
@@ -42,6 +46,8 @@ class Readings:
     """Their stream."""
     counted: list[Reading]
     """Those that touch the period and came before the cut-off, by sequence."""
+    corrections: list[Correction]
+    """What was corrected before the cut-off, by sequence."""
 
 
 def until_of(fact: ReadingRecorded) -> datetime:
@@ -66,8 +72,11 @@ def ends_of(fact: ReadingRecorded) -> tuple[RegisterValue, ...]:
     )
 
 
-def check_reports(case: Case, bill: Bill) -> Step:
-    """Step 8: each reading repeats a report that the meter's enrolled key signed."""
+def check_reports(case: Case, bill: Bill, people: People) -> Step:
+    """Step 8: each reading repeats a report that the meter's enrolled key signed.
+
+    And each correction repeats a command that an approver signed.
+    """
     meters = {each.fact.meter: each for each in bill.meters}
     found = case.all(ReadingRecorded, lambda fact: fact.meter in meters)
     for reading in found:
@@ -87,7 +96,29 @@ def check_reports(case: Case, bill: Bill) -> Step:
         names = {part.name for part in reading.fact.registers}
         require(8, names == {v.name for v in meter.fact.starts}, f"{what}: wrong registers")
     checked = "each report is signed by its meter's key, and the fact says what the report says"
-    return Step(8, "reports", checked, {"reports": len(found)})
+    counts = {"reports": len(found)}
+    corrections = case.all(ReadingCorrected, lambda fact: fact.meter in meters)
+    if corrections:
+        counts["corrections"] = len(corrections)
+        checked += "; each correction is signed by an approver"
+    for each in corrections:
+        _check_correction(people, each, meters[each.fact.meter])
+    return Step(8, "reports", checked, counts)
+
+
+def _check_correction(
+    people: People, correction: Correction, meter: Recorded[MeterEnrolled]
+) -> None:
+    """A correction is an approver's, and of registers that the meter has."""
+    fact = correction.fact
+    command = people.signed(correction, fact.command, CorrectReading, APPROVER, 8)
+    what = f"correction {fact.correction}"
+    same(8, what, (("its name", fact.correction, f"{command.member}.{command.id}"),))
+    names = {part.name for part in fact.registers}
+    has = names <= {value.name for value in meter.fact.starts}
+    require(8, has, f"{what}: wrong registers")
+    once = len(names) == len(fact.registers)
+    require(8, once and len({len(p.deltas_wh) for p in fact.registers}) == 1, f"{what}: misshapen")
 
 
 _REPORTED = ("meter", "seq", "epoch", "first_interval_at", "interval_s", "registers")
@@ -156,12 +187,16 @@ def _row(
     if not counted:
         require(9, not row, f"{name}: facts without a reading in the period")
         case.not_covered.append(f"That meter {name} had no reading in the period.")
-        return Readings(meter, stream, []), 0
+        return Readings(meter, stream, [], []), 0
     require(9, row[0] is counted[0], f"{name}: the file begins with a fact before the period")
     readings = _readings(before)
     _check_heads(readings)
     head = readings[-1].fact.head
-    return Readings(meter, stream, counted), _check_chain(bill, meter.fact, counted, head)
+    corrections = [
+        cast("Correction", each) for each in before if isinstance(each.fact, ReadingCorrected)
+    ]
+    declared = _check_chain(bill, meter.fact, counted, head)
+    return Readings(meter, stream, counted, corrections), declared
 
 
 def _readings(row: Sequence[Recorded[Fact]]) -> list[Reading]:
@@ -175,12 +210,14 @@ def _touches(fact: ReadingRecorded, period: InvoiceIssued) -> bool:
 
 
 def _facts_of(case: Case, meter: str, stream: str) -> list[Recorded[Fact]]:
-    """Readings and refusals of one meter, by sequence."""
+    """Readings, corrections and refusals of one meter, by sequence."""
     refused = case.all(ReadingRefused, lambda fact: fact.meter == meter)
     for each in refused:
         digest = sha256(each.fact.report.encode("ascii")).hexdigest()
         require(9, each.fact.sha256 == digest, f"{meter}: a refused report has another hash")
     found: list[Recorded[Fact]] = [*case.all(ReadingRecorded, lambda fact: fact.meter == meter)]
+    corrections = case.all(ReadingCorrected, lambda fact: fact.meter == meter)
+    found += corrections
     found += refused
     require(
         9,

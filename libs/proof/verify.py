@@ -138,7 +138,7 @@ def _verify(proof: bytes, trust: bytes | None, steps: list[Step]) -> Verified:
     steps.append(check_facts(case))
     step, people, bill = check_people(case)
     steps.append(step)
-    steps.append(check_reports(case, bill))
+    steps.append(check_reports(case, bill, people))
     step, rows = check_sequences(case, bill)
     steps.append(step)
     steps.append(check_energy(case, bill, rows))

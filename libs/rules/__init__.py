@@ -2,7 +2,8 @@
 
 from libs.rules.allocation import Demand, Share, allocate
 from libs.rules.numbers import scale, split
-from libs.rules.postings import Books, Posting, is_debit_account, postings
+from libs.rules.posting import Posting
+from libs.rules.postings import Books, is_debit_account, postings
 
 __all__ = [
     "Books",

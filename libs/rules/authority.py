@@ -6,40 +6,32 @@ the same everywhere. Pure: it folds facts and answers questions.
 Source: eventing contract, section 5.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from libs.events.commands import KEPT_AFTER_S, Body, Command, read_command
+from libs.events.batch import BatchItem, item_command
+from libs.events.command import Body, Command, read_command
 from libs.events.envelope import Recorded
 from libs.events.errors import InvalidSignature
 from libs.events.fact import Fact
-from libs.events.jws import Signed, parse
-from libs.events.membership import MemberRegistered
-from libs.events.positions import Position, parse_cause, parse_seen
+from libs.events.jws import Signed
+from libs.events.positions import Position, parse_seen
+from libs.events.quantities import format_instant, parse_instant
 from libs.events.timekeeping import TimeAdvanced
+from libs.rules.accepted import Accepted, AcceptedCommands, digest_of
+from libs.rules.dumps import Dumpable, Dumped, Loaded, dump_parts, load_parts
+from libs.rules.membership import Member, Members
 from libs.runtime.failures import NotYet, Refused
+
+STRANGER_SIZE_MAX = 8_192
+"""Longest signed text of an unknown key that is read at all, in characters: reading the longest
+takes the one thread of a writer 40 ms, a common command's a fifth of one."""
 
 _B = TypeVar("_B", bound=Body)
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A member as the register says."""
-
-    member: str
-    """Its id."""
-    address: str
-    """Its key, as a Stellar address."""
-    roles: frozenset[str]
-    """Its roles."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """A command that was judged: signed by its member, in time, new."""
 
     command: Command
@@ -50,6 +42,13 @@ class Order:
     """The compact JWS as it came, to be kept with the first fact."""
     time: datetime
     """The time by which it was judged: domain time of the facts that follow."""
+    is_first: bool = True
+    """False for a command of a signed batch that others of the batch went before."""
+
+    @property
+    def kept(self) -> str | None:
+        """The signed text, where its first fact shall keep it: once per append of a batch."""
+        return self.text if self.is_first else None
 
     @property
     def id(self) -> str:
@@ -71,27 +70,15 @@ class Order:
         return self.command.body
 
 
-@dataclass(slots=True)
-class Accepted:
-    """A command that led to facts: what a repeat is answered with."""
+class Opened(NamedTuple):
+    """A command or a batch that was read and is meant for us."""
 
-    name: str
-    """Signer and command id; the ids of its facts begin with it and a dot."""
-    digest: str
-    """SHA-256 of the command's name and body."""
-    exp: int
-    """End of its window, seconds since 1970."""
-    first: Position
-    """Position of its first fact."""
-    last: Position
-    """Position of its last fact."""
-
-
-def digest_of(command: Command) -> str:
-    """Hash what a command asks, so that a repeat is told from another body under the same id."""
-    body = json.loads(command.body.model_dump_json())
-    text = json.dumps([command.command, body], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    command: Command
+    """The claims."""
+    signed: Signed
+    """The message."""
+    text: str
+    """The same as it came."""
 
 
 class Authority:
@@ -106,66 +93,61 @@ class Authority:
             deployment: Commands for another installation are refused.
             service: The service that decides.
             book: Its book.
-            first_approver: Address whose key counts as an approver's; the register's setting.
+            first_approver: Address whose key counts as an approver's until one stands in the
+                register; the register's setting.
         """
         self._deployment, self._service, self._book = deployment, service, book
         self._first_approver = first_approver
-        self._members: dict[str, Member] = {}
-        self._by_first: dict[Position, Accepted] = {}
-        self._accepted: dict[tuple[str, str], Accepted] = {}
+        self.members = Members()
+        self._accepted = AcceptedCommands()
         self.now: datetime | None = None
         """The last `TimeAdvanced` that was read."""
+        self._now_s = 0
 
     def member(self, member: str) -> Member | None:
         """The member of this id, when it was read."""
-        return self._members.get(member)
+        return self.members.get(member)
 
     def accepted(self, command: Command) -> Accepted:
         """What an accepted command led to."""
-        return self._accepted[command.member, command.id]
+        found = self._accepted.get(command.member, command.id)
+        assert found is not None, "asked only after its facts were folded"
+        return found
 
     def evolve(self, recorded: Recorded[Fact], *, own: bool) -> None:
         """Fold a fact: members and time from any stream, accepted commands from the own one."""
         fact = recorded.fact
-        if isinstance(fact, MemberRegistered):
-            self._members[fact.member] = Member(fact.member, fact.address, frozenset(fact.roles))
-        elif isinstance(fact, TimeAdvanced):
-            self.now = fact.to
-            self._forget()
+        if type(fact) is TimeAdvanced:  # `isinstance` of another model takes pydantic ten times
+            self._set(fact.to)
+            self._accepted.forget(self._now_s)
+        else:
+            self.members.evolve(fact)
         if own:
-            self._remember(recorded)
+            self._accepted.remember(recorded)
 
-    def _remember(self, recorded: Recorded[Fact]) -> None:
-        text = getattr(recorded.fact, "command", None)
-        if text is None:
-            cause, _ = parse_cause(recorded.envelope.cause)
-            known = None if cause is None else self._by_first.get(cause)
-            # What merely follows from the first fact (an invoice from its agreement) has other ids.
-            if known is not None and recorded.envelope.id.startswith(f"{known.name}."):
-                known.last = recorded.position
-            return
-        command = read_command(parse(text, "hg-command+jws"))
-        place = recorded.position
-        name = f"{command.member}.{command.id}"
-        known = Accepted(name, digest_of(command), command.exp, place, place)
-        self._accepted[command.member, command.id] = self._by_first[place] = known
+    def dump(self) -> Dumped:
+        """Give members, time and the accepted commands for a snapshot."""
+        return {
+            "now": (format_instant(time) for time in (self.now,) if time is not None),
+            **dump_parts(self._parts()),
+        }
 
-    def _forget(self) -> None:
-        """Drop the ids whose window ended more than an hour ago; they are `expired` by now."""
-        assert self.now is not None
-        limit = int(self.now.timestamp()) - KEPT_AFTER_S
-        for key in [key for key, known in self._accepted.items() if known.exp <= limit]:
-            del self._by_first[self._accepted.pop(key).first]
+    def load(self, dumped: Loaded) -> None:
+        """Take over what `dump` gave."""
+        load_parts(self._parts(), dumped)
+        for text in dumped["now"]:
+            self._set(parse_instant(text))
+
+    def _set(self, now: datetime) -> None:
+        self.now, self._now_s = now, int(now.timestamp())
+
+    def _parts(self) -> dict[str, Dumpable]:
+        return {"members": self.members, "accepted": self._accepted}
 
     def judge(
         self, signed: Signed, text: str, read: Mapping[str, Position]
     ) -> tuple[Order | None, Accepted | None]:
-        """Judge a command whose signature is verified.
-
-        Args:
-            signed: The message.
-            text: The same as it came.
-            read: How far each input and the own stream were read.
+        """Judge a command whose signature is verified; `open` and `judge_opened` in one.
 
         Returns:
             The order to decide, or what the first of a repeat was answered with.
@@ -174,23 +156,78 @@ class Authority:
             Refused: A claim breaks a rule; the code names it.
             NotYet: The fact that it answers was not read yet.
         """
+        return self.judge_opened(self.open(signed, text, read))
+
+    def open(self, signed: Signed, text: str, read: Mapping[str, Position]) -> Opened:
+        """Read a command and see that it is for us, and that what it answers was read.
+
+        Args:
+            signed: The message; its signature is verified.
+            text: The same as it came.
+            read: How far each input and the own stream were read.
+
+        Raises:
+            Refused: A claim breaks a rule; the code names it.
+            NotYet: The fact that it answers was not read yet.
+        """
+        self._check_stranger(signed.kid, len(text))
         try:
             command = read_command(signed)
         except InvalidSignature as error:
-            field = str(error).partition(":")[0]
-            raise Refused(error.rule, str(error), field=field) from error
+            raise _refused(error) from error
         self._check_address(command)
         self._wait_for(command.after, read)
-        signer = self._signer(command, signed)
-        known = self._accepted.get((command.member, command.id))
+        self._accepted.judged(text, command)
+        return Opened(command, signed, text)
+
+    def judge_opened(self, opened: Opened) -> tuple[Order | None, Accepted | None]:
+        """Judge a command that stands alone; see `judge`."""
+        return self._judge(opened.command, opened, is_first=True)
+
+    def check_signer(self, opened: Opened) -> None:
+        """Refuse a batch as a whole that another than its member signed.
+
+        Raises:
+            Refused: The key is not the member's, and never was.
+        """
+        if self.members.owner_of(opened.signed.kid) != opened.command.member:
+            self._signer(opened.command, opened.signed)
+
+    def judge_item(
+        self, opened: Opened, item: BatchItem, *, is_first: bool
+    ) -> tuple[Order | None, Accepted | None]:
+        """Judge one command of a batch; see `judge`.
+
+        Args:
+            opened: The batch.
+            item: One of its commands.
+            is_first: False once another command of the batch has led to facts.
+        """
+        try:
+            command = item_command(opened.command, item)
+        except InvalidSignature as error:
+            raise _refused(error) from error
+        self._accepted.judged(opened.text, opened.command, command)
+        return self._judge(command, opened, is_first=is_first)
+
+    def _judge(
+        self, command: Command, opened: Opened, *, is_first: bool
+    ) -> tuple[Order | None, Accepted | None]:
+        known = self._repeated(command, opened.signed)
         if known is not None:
-            if known.digest != digest_of(command):
-                raise Refused("id-reused", "another body was accepted under this id", field="id")
             return None, known
+        signer = self._signer(command, opened.signed)
         if self.now is None:
             raise NotYet("no-time-yet", "no TimeAdvanced was read yet")
         self._check_window(command)
-        return Order(command, signer, text, self.now), None
+        return Order(command, signer, opened.text, self.now, is_first), None
+
+    def _check_stranger(self, kid: str, size: int) -> None:
+        """Do not read long texts of a key that no member has: anybody can make a key, and sign."""
+        if size <= STRANGER_SIZE_MAX or kid == self._first_approver:
+            return
+        if self.members.owner_of(kid) is None:
+            raise NotYet("unknown-key", "no member with this key was read so far")
 
     def _check_address(self, command: Command) -> None:
         claims = (
@@ -220,20 +257,39 @@ class Authority:
             if reached.sequence == wanted.sequence and reached.hash != wanted.hash:
                 raise Refused("other-history", f"another fact stands at {wanted}", field="after")
 
+    def _repeated(self, command: Command, signed: Signed) -> Accepted | None:
+        """What a command led to that was accepted before."""
+        known = self._accepted.get(command.member, command.id)
+        if known is None:
+            return None
+        # Whose key was replaced since, perhaps by this very command, still hears his answer.
+        if self.members.owner_of(signed.kid) != command.member:
+            self._signer(command, signed)
+        if known.digest != digest_of(command):
+            raise Refused("id-reused", "another body was accepted under this id", field="id")
+        return known
+
     def _signer(self, command: Command, signed: Signed) -> Member:
-        member = self._members.get(command.member)
+        member = self.members.get(command.member)
         if member is None:
-            if self._first_approver and signed.kid == self._first_approver:
+            is_first = signed.kid == self._first_approver and not self.members.has_approver
+            if is_first:
                 return Member(command.member, signed.kid, frozenset({"approver"}))
             raise Refused("unknown-member", f"{command.member} is not registered", field="member")
         if member.address != signed.kid:
             raise Refused("wrong-key", f"not signed by the key of {command.member}", field="kid")
+        if member.is_suspended:
+            raise Refused("member-suspended", f"{command.member} is suspended", field="member")
         return member
 
     def _check_window(self, command: Command) -> None:
-        assert self.now is not None
-        now = int(self.now.timestamp())
+        now = self._now_s
         if now >= command.exp:
             raise Refused("expired", f"valid until {command.exp}, it is {now}", field="exp")
         if now < command.nbf:
             raise Refused("not-valid-yet", f"valid from {command.nbf}, it is {now}", field="nbf")
+
+
+def _refused(error: InvalidSignature) -> Refused:
+    """The refusal of a claim that cannot be read; it names the field."""
+    return Refused(error.rule, str(error), field=str(error).partition(":")[0])

@@ -10,7 +10,6 @@ Source: domain rules, sections 10 and 11; docs/decisions/0001 has the account ma
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from libs.events.books import (
@@ -23,26 +22,15 @@ from libs.events.books import (
 )
 from libs.events.fact import Fact
 from libs.events.invoicing import InvoiceIssued
+from libs.rules.dumps import Dumped, Loaded
+from libs.rules.posting import Posting
+from libs.rules.trade_postings import TRADE_RULES
 
 DEBIT_ACCOUNTS = frozenset(
     {"custody", "issuer", "due", "return_due", "overbilled", "grid_due", "owed_by", "issued"}
-    | {"shortfall"}
+    | {"shortfall", "received"}
 )
 """First words of the accounts whose normal side is debit; all others are credit accounts."""
-
-
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """One entry of the double-entry books."""
-
-    asset: str
-    """What moves: `U:<asset>`, `C:<asset>`, `T:<system>` or `W:<book>`."""
-    debit: str
-    """The account that is debited."""
-    credit: str
-    """The account that is credited."""
-    amount: int
-    """How much, above zero: stroops, shares or Wh."""
 
 
 def _funds_deposited(fact: FundsDeposited) -> Iterable[Posting]:
@@ -109,6 +97,7 @@ _RULES: Mapping[type[Fact], Callable[[Any], Iterable[Posting]]] = {
     InvoiceIssued: _invoice_issued,
     PaymentSettled: _payment_settled,
     OwnershipTransferred: _ownership_transferred,
+    **TRADE_RULES,
 }
 
 
@@ -138,7 +127,7 @@ class Books:
         return {
             account: amount
             for (of_asset, account), amount in self._balances.items()
-            if of_asset == asset and amount and account.startswith(prefix)
+            if of_asset == asset and account.startswith(prefix)
         }
 
     def post(self, entries: Iterable[Posting]) -> None:
@@ -149,17 +138,31 @@ class Books:
                 all entries: a law is broken, and the caller stops.
         """
         touched: dict[tuple[str, str], int] = {}
-        for entry in entries:
-            if entry.amount <= 0:
-                raise ValueError(f"posting of {entry.amount} on {entry.debit}")
-            for account, sign in ((entry.debit, 1), (entry.credit, -1)):
-                place = (entry.asset, account)
-                change = entry.amount * (sign if is_debit_account(account) else -sign)
-                touched[place] = touched.get(place, self._balances.get(place, 0)) + change
+        balances = self._balances
+        for asset, debit, credit, amount in entries:
+            if amount <= 0:
+                raise ValueError(f"posting of {amount} on {debit}")
+            for account, debited in ((debit, amount), (credit, -amount)):
+                place = (asset, account)
+                before = touched[place] if place in touched else balances.get(place, 0)
+                touched[place] = before + (debited if is_debit_account(account) else -debited)
         for (asset, account), amount in touched.items():
             if amount < 0:
                 raise ValueError(f"{account} would stand at {amount} of {asset}")
-        self._balances.update(touched)
+        for place, amount in touched.items():
+            if amount:
+                balances[place] = amount
+            else:  # An empty account is as one that never was: the state does not grow for ever.
+                balances.pop(place, None)
+
+    def dump(self) -> Dumped:
+        """Give every balance above zero, for a snapshot."""
+        balances = dict(self._balances)
+        return {"balances": ([*place, amount] for place, amount in balances.items())}
+
+    def load(self, dumped: Loaded) -> None:
+        """Take over what `dump` gave."""
+        self._balances.update({(asset, name): n for asset, name, n in dumped["balances"]})
 
     def totals(self) -> dict[str, tuple[int, int]]:
         """Sum of debit and of credit balances per asset; the two are equal, always."""

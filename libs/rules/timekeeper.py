@@ -8,10 +8,11 @@ from datetime import datetime
 
 from libs.events.envelope import Draft, Recorded
 from libs.events.fact import Fact
-from libs.events.positions import Position, parse_seen, write_cause
-from libs.events.quantities import format_instant
+from libs.events.positions import Position, parse_seen, write_cause, write_seen
+from libs.events.quantities import format_instant, parse_instant
 from libs.events.subjects import TIME_KEY
 from libs.events.timekeeping import TimeAdvanced, TimeReached
+from libs.rules.dumps import Dumped, Loaded
 
 
 class Timekeeper:
@@ -51,10 +52,30 @@ class Timekeeper:
             self._seen[recorded.stream] = parse_seen(recorded.envelope.seen)
             if recorded.stream != self._own:
                 return
+        else:
+            return
         own = self._reached.get(self._own)
         if own is not None:
             for done in [time for time in self._causes if time <= own]:
                 del self._causes[done]
+
+    def dump(self) -> Dumped:
+        """Give which times were read, reached and seen, for a snapshot; a few rows per stream."""
+        return {
+            "now": [format_instant(time) for time in (self.now,) if time is not None],
+            "read": [list(each) for each in self._read.items()],
+            "reached": [[name, format_instant(time)] for name, time in self._reached.items()],
+            "seen": [[name, write_seen(seen.values())] for name, seen in self._seen.items()],
+            "causes": [[format_instant(time), cause] for time, cause in self._causes.items()],
+        }
+
+    def load(self, dumped: Loaded) -> None:
+        """Take over what `dump` gave."""
+        self.now = next(map(parse_instant, dumped["now"]), None)
+        self._read.update(dict(dumped["read"]))
+        self._reached = {name: parse_instant(time) for name, time in dumped["reached"]}
+        self._seen = {name: parse_seen(seen) for name, seen in dumped["seen"]}
+        self._causes = {parse_instant(time): cause for time, cause in dumped["causes"]}
 
     @property
     def common(self) -> datetime | None:

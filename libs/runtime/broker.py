@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from typing_extensions import override
 
+from libs.eventstore.natspy import TappedClient
 from libs.runtime.failures import Transient
 from libs.runtime.health import Health
 from libs.runtime.logs import get_logger
@@ -33,7 +34,7 @@ REASONS_MAX: Final = 3
 _log = get_logger(__name__)
 
 
-class _Client(Client):
+class _Client(TappedClient):
     """A client that knows whether it was closed by us."""
 
     wanted = True
@@ -97,7 +98,7 @@ class _Watch:
             )
 
 
-async def connect(settings: SharedSettings, health: Health, *, part: str = "nats") -> Client:
+async def connect(settings: SharedSettings, health: Health, *, part: str = "nats") -> TappedClient:
     """Connect to NATS as the service's user.
 
     While the connection is interrupted the part is out of order on `health`; when it closes for

@@ -39,19 +39,23 @@ if TYPE_CHECKING:
 REPLY_PREFIXES: Final = ("_INBOX.", "_R_.")
 """What a reply subject must begin with: an inbox, or the rewritten one of an imported service."""
 
-PENDING_MAX: Final = 10_000
-"""How many commands may be under way at once, unless told otherwise."""
+BUSY: Final = Transient("busy", "Too many commands are under way. Send it again.", retry_after_s=1)
+"""What is said where no more commands may be under way."""
 
-UNSUBSCRIBE_TIMEOUT_S: Final = 1.0
-"""Seconds in which the server has to confirm that it sends no more commands."""
+STOPPING: Final = Transient(
+    "stopping", "The service is stopping. Send the same command again, with the same id."
+)
+"""What is said by a service that ends."""
 
 Handle = Callable[[bytes, Mapping[str, str]], Awaitable[bytes]]
 """Answers one command: the request's bytes and headers in, the answer's bytes out."""
 
+
 _log = get_logger(__name__)
-_duration = Histogram(
+duration = Histogram(
     "heliograph.command.duration", unit="s", description="From a command's arrival to its answer"
 )
+"""The one distribution that both ways of serving add to."""
 
 
 def command_subject(service: str, book: str) -> str:
@@ -65,56 +69,16 @@ def problem_bytes(error: BaseException) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-async def serve_commands_plain(
-    client: "Client",
-    subject: str,
-    handle: Handle,
-    *,
-    health: Health,
-    stop: asyncio.Event,
-    max_pending: int = PENDING_MAX,
-) -> None:
-    """Answer commands from a plain subscription: the hot path.
+def count_ignored(health: Health, subject: str, reply: str) -> None:
+    """Count a request that may not be answered."""
+    health.count("commands-ignored")
+    if health.counters["commands-ignored"] == 1:  # the counter tells the rest
+        _log.warning("command-ignored", subject=subject, reply=reply[:64])
 
-    Every command gets a task of its own, started in the order of arrival; so a handler that puts
-    it into a writer's queue before it first awaits keeps that order.
 
-    Args:
-        client: Connected, and ours to publish answers with; see `broker.connect`.
-        subject: See `command_subject`.
-        handle: Answers one command.
-        health: Told of a part named by the subject, and what is counted.
-        stop: When set, no further command is taken; those under way are still answered.
-        max_pending: How many commands may be under way, 1 or more. The next one is answered at
-            once by a `transient` problem with code `busy`.
-
-    Raises:
-        ExceptionGroup: With the error of a handler that must end the process.
-    """
-    desk = _Desk(handle, health, client.publish)
-    async with asyncio.TaskGroup() as group:
-
-        async def on_message(message: "Msg") -> None:
-            if not desk.may_answer(message):
-                return
-            if stop.is_set() or desk.fatal.done():
-                await desk.refuse(message, _STOPPING)
-            elif desk.pending >= max_pending:
-                await desk.refuse(message, _BUSY)
-            else:
-                desk.pending += 1
-                group.create_task(desk.serve(message))
-
-        subscription = await client.subscribe(subject, cb=on_message)
-        await client.flush()
-        health.set(subject, ok=True, detail="taking commands")
-        try:
-            await stop.wait()
-        finally:
-            health.set(subject, ok=False, detail="stopped")
-            with contextlib.suppress(NatsError, OSError):
-                async with asyncio.timeout(UNSUBSCRIBE_TIMEOUT_S):
-                    await subscription.drain()  # type: ignore[no-untyped-call]
+def too_large(answer: bytes) -> BrokenLaw:
+    """The bug of an answer that can never be sent."""
+    return BrokenLaw("answer-too-large", f"An answer has {len(answer)} bytes.")
 
 
 async def serve_commands_faststream(
@@ -208,12 +172,11 @@ async def _undecoded(message: Any) -> Any:
 
 
 class _Desk:
-    """Takes requests and answers them; what both ways of subscribing share."""
+    """Takes requests one after the other and answers them."""
 
     def __init__(
         self, handle: Handle, health: Health, publish: Callable[[str, bytes], Awaitable[None]]
     ) -> None:
-        self.pending = 0
         self.fatal: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
         self._handle = handle
         self._health = health
@@ -223,9 +186,7 @@ class _Desk:
         """Tell whether an answer can harm nobody."""
         if message.reply.startswith(REPLY_PREFIXES):
             return True
-        self._health.count("commands-ignored")
-        if self._health.counters["commands-ignored"] == 1:  # the counter tells the rest
-            _log.warning("command-ignored", subject=message.subject, reply=message.reply[:64])
+        count_ignored(self._health, message.subject, message.reply)
         return False
 
     async def refuse(self, message: "Msg", why: Transient) -> None:
@@ -238,9 +199,8 @@ class _Desk:
         if not self.may_answer(message):
             return
         if stop.is_set() or self.fatal.done():
-            await self.refuse(message, _STOPPING)
+            await self.refuse(message, STOPPING)
             return
-        self.pending += 1
         with contextlib.suppress(Exception):  # FastStream would swallow it; `fatal` has it
             await self.serve(message)
 
@@ -259,7 +219,7 @@ class _Desk:
                 assert isinstance(answer, bytes), "a handler answers with bytes"
             self._health.count("commands-answered")
         except asyncio.CancelledError:
-            await self._respond(message, problem_bytes(_STOPPING))
+            await self._respond(message, problem_bytes(STOPPING))
             raise
         except Exception as error:  # noqa: BLE001 - every failure is answered
             failure = classify(error)
@@ -267,10 +227,8 @@ class _Desk:
             answer = problem_bytes(error)
             if HANDLING[failure].delivery is Delivery.EXIT:
                 fatal = error
-        finally:
-            self.pending -= 1
         fatal = await self._respond(message, answer) or fatal
-        _duration.record(time.monotonic() - began)
+        duration.record(time.monotonic() - began)
         if fatal is not None:
             if not self.fatal.done():
                 self.fatal.set_result(fatal)
@@ -281,16 +239,10 @@ class _Desk:
         try:
             await self._publish(message.reply, answer)
         except MaxPayloadError:
-            error = BrokenLaw("answer-too-large", f"An answer has {len(answer)} bytes.")
+            error = too_large(answer)
             await self._publish(message.reply, problem_bytes(error))
             return error
         except (NatsError, OSError) as error:
             self._health.count("commands-answer-lost")
             _log.warning("answer-lost", subject=message.subject, reason=str(error))
         return None
-
-
-_BUSY: Final = Transient("busy", "Too many commands are under way. Send it again.", retry_after_s=1)
-_STOPPING: Final = Transient(
-    "stopping", "The service is stopping. Send the same command again, with the same id."
-)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -72,6 +72,9 @@ class SharedSettings(BaseSettings):
     nats_password: SecretStr | None = Field(None, description="The service's password at NATS.")
     book: str = Field(
         "pilot", pattern=_ID, description="The book (community), 1 to 64 of A-Z a-z 0-9 _ -."
+    )
+    books: tuple[Annotated[str, Field(pattern=_ID)], ...] = Field(
+        (), description="All books of the installation; only BOOK unless set."
     )
     played_time: bool = Field(
         default=False, description="True when a player moves time on instead of the wall clock."
@@ -132,6 +135,11 @@ class SharedSettings(BaseSettings):
             return cls(**values)
         finally:
             _ENVIRONMENT.reset(token)
+
+    @property
+    def all_books(self) -> tuple[str, ...]:
+        """All books of the installation, at least one."""
+        return self.books or (self.book,)
 
     @classmethod
     @override

@@ -10,6 +10,9 @@ reports, facts of inputs) is worked off in turns:
 4. append all staged facts in one atomic batch at the expected position,
 5. answer; or, when nothing was appended, first ask the leader whether we still are the writer.
 
+While a turn is being appended the next one gathers; where much waits already it is decided then,
+and appended as soon as the one before is stored. One append is under way at a time.
+
 Staged facts are folded at once, so that the next decision of the same turn sees them; nothing of
 that leaves the process before the append is durable, and a failed append ends the process, which
 starts again from the stream. So the state that anyone ever hears of is the stream's.
@@ -19,24 +22,18 @@ Source: eventing contract, sections 3 and 4; docs/decisions/0001.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
-from libs.events.envelope import Draft, Recorded, decode, record
+from libs.events.envelope import Draft, Recorded, record
 from libs.events.fact import Fact
-from libs.events.positions import Position, parse_seen, write_cause, write_seen
-from libs.eventstore import (
-    EventStore,
-    Fenced,
-    Frame,
-    Stored,
-    StoreFull,
-    StoreUnavailable,
-)
-from libs.runtime.failures import BrokenLaw, FencedOff, HeliographError, Transient
-from libs.runtime.telemetry import inject_context
+from libs.events.positions import Position, write_cause, write_seen
+from libs.eventstore import EventStore, Frame, Stored
+from libs.runtime.failures import BrokenLaw, HeliographError, Transient
+from libs.runtime.folding import Continuity, Folding, Rules, Saver
+from libs.runtime.telemetry import inject_context, is_on
+from libs.runtime.turns import Answer, Turn, Work, resolve
 
 DECISION_FACTS_MAX = 100
 """Most facts of one decision."""
@@ -50,34 +47,10 @@ TURN_FACTS = 500
 WAITING_MAX = 10_000
 """Most pieces of work that wait; more are told to come back."""
 
+TURN_HANGS_AFTER_S = 3.0
+"""Seconds after which a turn counts as hung, and a standby may take over."""
+
 R = TypeVar("R")
-
-
-class Rules(Protocol):
-    """The pure part of a service: what it knows, and what follows from it."""
-
-    def evolve(self, recorded: Recorded[Fact]) -> None:
-        """Fold one fact, of the own stream or of an input. Never refuses."""
-
-    def due(self) -> Sequence[Draft]:
-        """The next decision that follows from the state alone; empty when nothing is due."""
-
-
-@dataclass(slots=True)
-class _Work(Generic[R]):
-    """Something that waits for its turn."""
-
-    decide: Callable[["Writer"], R]
-    answer: asyncio.Future[R]
-
-
-@dataclass(slots=True)
-class _Turn:
-    """What one turn has staged."""
-
-    frames: list[Frame] = field(default_factory=list)
-    answers: list[tuple[asyncio.Future[Any], object]] = field(default_factory=list)
-    failed: BaseException | None = None
 
 
 class Writer:
@@ -92,6 +65,7 @@ class Writer:
         stream: str,
         inputs: Sequence[str],
         filters: Mapping[str, str] | None = None,
+        continuity: Continuity | None = None,
     ) -> None:
         """Prepare a writer.
 
@@ -102,23 +76,42 @@ class Writer:
             stream: The stream that it writes.
             inputs: The streams that it follows.
             filters: Inputs of which only some subjects matter, with the subject to read.
+            continuity: Lease and snapshots, where they are wanted.
         """
-        self._filters = dict(filters or {})
+        self._folding = Folding(
+            store=store,
+            rules=rules,
+            deployment=deployment,
+            stream=stream,
+            inputs=inputs,
+            filters=filters,
+        )
         self._store, self._rules = store, rules
         self._deployment, self.stream = deployment, stream
-        self.read: dict[str, Position] = {name: Position.start(name) for name in (stream, *inputs)}
+        self.read = self._folding.read
+        """How far each stream was folded: the position of its last folded fact."""
         self._inputs = tuple(inputs)
-        self._numbers: dict[str, int] = {}
-        self._waiting: deque[_Work[Any]] = deque()
+        continuity = continuity or Continuity()
+        self.lease = continuity.lease
+        """Decides whether this process writes or stands by; None: it writes."""
+        self._saver = Saver(self._folding, continuity.snapshots)
+        self._turn_at: tuple[float, int] | None = None
+        self._flight: asyncio.Task[None] | None = None
+        self._stored_end = 0
+        self._hurried = False
+        self._waiting: deque[Work[Any]] = deque()
         self._arrived: deque[list[Stored]] = deque()
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
-        self._turn = _Turn()
+        self._turn = Turn()
         self._seen = ""
         self._more_due = False
+        self._due_waits = False
         self._ended = False
-        self.recovered = asyncio.Event()
+        self.caught_up = asyncio.Event()
         """Set once the stream and the inputs were read as far as they went at the start."""
+        self.recovered = asyncio.Event()
+        """Set once this process also holds the pen: from then on it decides."""
 
     @property
     def position(self) -> Position:
@@ -139,17 +132,48 @@ class Writer:
             HeliographError: What `decide` raised, once it is proved that we still are the writer;
                 or `Transient`, when too much is waiting, the append failed or the writer has ended.
         """
+        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self.post(decide, partial(resolve, answer))
+        return await answer
+
+    def post(self, decide: Callable[["Writer"], R], answer: Answer) -> None:
+        """Let a piece of work decide in its turn, without a task that waits for it.
+
+        Args:
+            decide: As for `submit`.
+            answer: Told what `submit` would return or raise. It must be short and must not raise.
+
+        Raises:
+            Transient: Too much is waiting, or the writer has ended; `answer` hears nothing.
+        """
         if self._ended:
             raise Transient("stopping", "the service stops; ask again with the same id")
         if len(self._waiting) >= WAITING_MAX:
             raise Transient("busy", "too many commands are waiting, try again")
-        answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Work(decide, answer))
+        self._waiting.append(Work(decide, answer))
         self._wake.set()
-        return await answer
 
-    def stage(self, drafts: Sequence[Draft]) -> Position:
+    def hurry(self) -> None:
+        """Say that much waits: decide it while the turn before is still being appended."""
+        self._hurried = True
+        self._wake.set()
+
+    @property
+    def room(self) -> int:
+        """Facts that the append of this turn still has room for."""
+        return APPEND_FACTS_MAX - len(self._turn.frames)
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether a piece of work that holds several decisions may begin with another."""
+        return len(self._turn.frames) < TURN_FACTS
+
+    def stage(self, drafts: Sequence[Draft], cause: str | None = None) -> Position:
         """Stage the facts of one decision; called from work and from the writer itself.
+
+        Args:
+            drafts: The facts.
+            cause: Cause of the first, where it names none.
 
         Returns:
             Position of the last staged fact; durable when `submit` returns.
@@ -163,13 +187,11 @@ class Writer:
             raise BrokenLaw("append-size", "more than 1,000 facts in one append")
         first: Recorded[Fact] | None = None
         for draft in drafts:
-            cause = draft.cause
-            if cause is None:
-                if first is None:
-                    raise BrokenLaw("cause-missing", "the first fact of a decision has no cause")
-                cause = write_cause(first.position, first.envelope.id)
-            recorded = self._stage_one(draft, cause)
-            first = first or recorded
+            if draft.cause is None and cause is None:
+                raise BrokenLaw("cause-missing", "the first fact of a decision has no cause")
+            recorded = self._stage_one(draft, draft.cause or cause or "")
+            if first is None and len(drafts) > 1:
+                first, cause = recorded, write_cause(recorded.position, recorded.envelope.id)
         return self.position
 
     def _stage_one(self, draft: Draft, cause: str) -> Recorded[Fact]:
@@ -178,136 +200,151 @@ class Writer:
             deployment=self._deployment,
             stream=self.stream,
             sequence=self.position.sequence + 1,
-            n=self._numbers.get(draft.key, 0) + 1,
+            n=self._folding.next_number(draft.key),
             cause=cause,
             seen=self._seen,
         )
-        frame = Frame(recorded.envelope.subject, recorded.data, inject_context())
+        subject, data = recorded.envelope.subject, recorded.data
+        frame = Frame(subject, data, inject_context()) if is_on() else Frame(subject, data)
         self._turn.frames.append(frame)
-        self._fold(recorded)
+        self._folding.fold(recorded)
         return recorded
 
-    def _fold(self, recorded: Recorded[Fact]) -> None:
-        """Fold one fact into the state, and its place into what was read."""
-        if recorded.stream == self.stream:
-            key, n = recorded.envelope.key, recorded.envelope.n
-            if n != self._numbers.get(key, 0) + 1:
-                raise BrokenLaw("numbering", f"{key} has no gapless numbers in {self.stream}")
-            self._numbers[key] = n
-        self._rules.evolve(recorded)
-        self.read[recorded.stream] = recorded.position
-
     async def run(self, stop: asyncio.Event) -> None:
-        """Recover, then work until asked to stop.
+        """Recover, wait for the pen, then work until asked to stop.
 
         Raises:
-            FencedOff: Another writer appended to our stream.
+            FencedOff: Another writer appended to our stream, or holds the pen too.
             HeliographError, EventStoreError: What else ends the process; see the failure classes.
         """
         try:
-            await self._recover()
-            self.recovered.set()
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._follow(name)) for name in self._inputs]
-                tasks.append(group.create_task(self._wake_on(stop)))
-                try:
-                    while not stop.is_set():
-                        await self._take_turn()
-                        await self._rest(stop)
-                finally:
-                    for task in tasks:
-                        task.cancel()
+            await self._start(stop)
+            if self.recovered.is_set():
+                await self._work(stop)
         finally:
             self._ended = True
             self._refuse_waiting()
+            if self.lease is not None:
+                await self.lease.release()
+        if self.recovered.is_set():
+            await self._saver.save_last()
 
-    async def _recover(self) -> None:
-        """Fold the own stream, then every input at least as far as the own facts saw it."""
-        seen: Mapping[str, Position] = {}
-        async for batch in self._to_now(self.stream):
-            for stored in batch:
-                recorded = self._decode(stored)
-                self._fold(recorded)
-                seen = parse_seen(recorded.envelope.seen)
-        for name in self._inputs:
-            async for batch in self._to_now(name):
-                self._fold_batch(batch, seen.get(name))
-            wanted = seen.get(name)
-            if wanted is not None and self.read[name].sequence < wanted.sequence:
-                raise BrokenLaw("rewound", f"{name} ends before {wanted}, which was seen already")
+    async def _start(self, stop: asyncio.Event) -> None:
+        """Fold what is there; with a lease, go on doing so until the pen is ours."""
+        await self._saver.restore()
+        await self._folding.catch_up()
+        self.caught_up.set()
+        if self.lease is not None:
+            await self.lease.take(stop, self._standing, self._folding.catch_up)
+            if stop.is_set():
+                return
+            await self._folding.catch_up()
+        self._stored_end = self.position.sequence
+        self.recovered.set()
 
-    async def _to_now(self, stream: str) -> AsyncIterator[list[Stored]]:
-        end = await self._store.end(stream)
-        if end:
-            subject = self._filters.get(stream)
-            reading = self._store.read(stream, after=0, until=end, subject=subject)
-            async with aclosing(reading) as batches:
-                async for batch in batches:
-                    yield batch
+    async def _work(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._follow(name)) for name in self._inputs]
+            tasks.append(group.create_task(self._wake_on(stop)))
+            if self.lease is not None:
+                tasks.append(group.create_task(self.lease.guard()))
+            try:
+                while not stop.is_set():
+                    await self._take_turn()
+                    await self._rest(stop)
+                await self._stored()
+            finally:
+                if self._flight is not None:
+                    self._flight.cancel()
+                    await asyncio.gather(self._flight, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
 
-    def _decode(self, stored: Stored) -> Recorded[Fact]:
-        return decode(
-            deployment=self._deployment,
-            stream=stored.stream,
-            sequence=stored.sequence,
-            subject=stored.subject,
-            data=stored.data,
-        )
-
-    def _fold_batch(self, batch: Sequence[Stored], seen: Position | None) -> None:
-        """Fold input facts; stop when a fact that was seen before is another one now."""
-        for stored in batch:
-            recorded = self._decode(stored)
-            if seen is not None and self.read[stored.stream].sequence < seen.sequence:
-                # A filtered reader may skip positions, but never one that was seen.
-                place = recorded.position
-                if place.sequence >= seen.sequence and place != seen:
-                    raise BrokenLaw("other-history", f"another fact stands at {seen}")
-            self._fold(recorded)
+    def _standing(self) -> int | None:
+        """How far our stream is stored; None while a turn makes no progress."""
+        if not self.recovered.is_set():
+            return self.position.sequence
+        if self._turn_at is None:
+            return self._stored_end
+        began, stored = self._turn_at
+        now = asyncio.get_running_loop().time()
+        return stored if now - began < TURN_HANGS_AFTER_S else None
 
     async def _follow(self, stream: str) -> None:
         """Bring the facts of one input, a few batches ahead of the turns at most."""
-        after, subject = self.read[stream].sequence, self._filters.get(stream)
-        async with aclosing(self._store.read(stream, after=after, subject=subject)) as batches:
-            async for batch in batches:
-                while len(self._arrived) > 2 * len(self._inputs):
-                    self._room.clear()
-                    await self._room.wait()
-                self._arrived.append(batch)
-                self._wake.set()
-        raise BrokenLaw("reader-ended", f"the reader of {stream} ended by itself")
+        async for batch in self._folding.follow(stream):
+            while len(self._arrived) > 2 * len(self._inputs):
+                self._room.clear()
+                await self._room.wait()
+            self._arrived.append(batch)
+            self._wake.set()
 
     async def _wake_on(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self._wake.set()
 
     async def _rest(self, stop: asyncio.Event) -> None:
-        """Sleep until something arrives; work that came meanwhile is taken at once."""
+        """Sleep until there is something to decide; see `hurry`."""
+        await asyncio.sleep(0)  # an append goes out before anything else is decided
+        while self._flight is not None and not self._flight.done():
+            if self._hurried and not self._saver.is_due:
+                return
+            self._wake.clear()
+            await self._wake.wait()
+        await self._stored()
+        self._saver.save_when_due()
         idle = not (self._waiting or self._arrived or self._more_due)
         if idle and not stop.is_set():
             self._wake.clear()
             await self._wake.wait()
 
     async def _take_turn(self) -> None:
-        """One turn: fold, decide, append, answer."""
+        """One turn: fold, decide, and begin to append once the turn before is stored."""
         while self._arrived:
-            self._fold_batch(self._arrived.popleft(), None)
+            self._folding.fold_batch(self._arrived.popleft())
         self._room.set()
         self._seen = write_seen(self.read[name] for name in self._inputs)
-        self._turn = turn = _Turn()
+        self._turn = turn = Turn()
+        self._hurried = False
         expected = self.position.sequence
         try:
-            while self._waiting and turn.failed is None and len(turn.frames) < TURN_FACTS:
-                self._do(self._waiting.popleft())
-            self._more_due = turn.failed is None and self._stage_due(turn)
-            await self._settle(turn, expected)
+            self._decide(turn)
+            await self._stored()
         except BaseException:
-            self._abandon(turn)
+            turn.abandon()
             raise
-        for future, outcome in turn.answers:
-            _answer(future, outcome)
+        if turn.frames or turn.answers:
+            self._turn_at = asyncio.get_running_loop().time(), expected
+            self._flight = asyncio.create_task(self._finish(turn, expected))
+            self._flight.add_done_callback(lambda _: self._wake.set())
 
-    def _stage_due(self, turn: _Turn) -> bool:
+    def _decide(self, turn: Turn) -> None:
+        """Let the work that waits decide, then what is due."""
+        for _ in range(len(self._waiting)):  # what is posted meanwhile is for the next turn
+            if turn.failed is None and self.takes_more and not self._due_waits:
+                self._do(self._waiting.popleft())
+        # An append without room for a decision is followed by one for what is due alone.
+        self._due_waits = self.room < DECISION_FACTS_MAX
+        self._more_due = turn.failed is None and self._stage_due(turn)
+
+    async def _stored(self) -> None:
+        """Wait until the turn before is stored and answered, if one is under way."""
+        flight = self._flight
+        if flight is not None:
+            await flight
+            self._flight = None
+
+    async def _finish(self, turn: Turn, expected: int) -> None:
+        """Append a turn, and answer."""
+        try:
+            await turn.store(self._store, self.stream, expected)
+        except BaseException:
+            turn.abandon()
+            raise
+        self._turn_at, self._stored_end = None, expected + len(turn.frames)
+        turn.answer()
+
+    def _stage_due(self, turn: Turn) -> bool:
         """Stage what is due; true when the append is full before nothing is due any more."""
         while len(turn.frames) <= APPEND_FACTS_MAX - DECISION_FACTS_MAX:
             drafts = self._rules.due()
@@ -316,7 +353,7 @@ class Writer:
             self.stage(drafts)
         return True
 
-    def _do(self, work: _Work[Any]) -> None:
+    def _do(self, work: Work[Any]) -> None:
         """Let one piece of work decide, and note how it is answered after the append."""
         staged = len(self._turn.frames)
         try:
@@ -329,40 +366,7 @@ class Writer:
             self._turn.failed = outcome = error
         self._turn.answers.append((work.answer, outcome))
 
-    async def _settle(self, turn: _Turn, expected: int) -> None:
-        """Append what was staged; with nothing staged, prove that we still are the writer."""
-        if turn.failed is not None:
-            raise turn.failed
-        try:
-            if turn.frames:
-                await self._store.append(self.stream, turn.frames, expected=expected)
-            elif turn.answers:
-                end = await self._store.end(self.stream)
-                if end != expected:
-                    raise FencedOff("fenced", f"{self.stream} ends at {end}, we know {expected}")
-        except Fenced as error:
-            raise FencedOff("fenced", str(error)) from error
-        except StoreFull as error:
-            raise Transient("store-full", str(error)) from error
-        except StoreUnavailable as error:
-            raise Transient("store-unavailable", str(error)) from error
-
-    def _abandon(self, turn: _Turn) -> None:
-        """Whoever waits hears that the outcome is not known here, and asks the successor."""
-        lost = Transient("writer-stopped", "the writer stopped; ask again with the same id")
-        for future, _ in turn.answers:
-            _answer(future, lost)
-
     def _refuse_waiting(self) -> None:
         stopped = Transient("stopping", "the service stops; ask again with the same id")
         while self._waiting:
-            _answer(self._waiting.popleft().answer, stopped)
-
-
-def _answer(future: asyncio.Future[Any], outcome: object) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, BaseException):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
+            self._waiting.popleft().answer(stopped)

@@ -9,13 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from libs.eventstore import JetStreamStore, NotPermitted, StoreUnavailable
-from libs.runtime.commands import (
-    command_subject,
-    serve_commands_faststream,
-    serve_commands_plain,
-)
+from libs.runtime.commands import command_subject, serve_commands_faststream
 from libs.runtime.failures import Transient
 from libs.runtime.health import Health
+from libs.runtime.heap import settle_heap
+from libs.runtime.hot_commands import serve_commands_plain
 from libs.runtime.orders import OrderDesk
 from libs.runtime.settings import ServiceSettings
 from libs.runtime.writer import Writer
@@ -97,34 +95,49 @@ class WritingService:
 
     async def _serve(self, book: str, desk: OrderDesk, stop: asyncio.Event) -> None:
         subject = command_subject(self._settings.service, book)
+        await self._wait_for_pen(desk.writer, subject, stop)
+        if stop.is_set():
+            return
         if self._hot:
             client = self._store.client
-            await serve_commands_plain(client, subject, desk.handle, health=self._health, stop=stop)
+            await serve_commands_plain(client, subject, desk.take, health=self._health, stop=stop)
         else:
             await serve_commands_faststream(
                 self._settings, subject, desk.handle, health=self._health, stop=stop
             )
 
+    async def _wait_for_pen(self, writer: Writer, subject: str, stop: asyncio.Event) -> None:
+        """Return once this process may take commands; a standby is ready without taking any."""
+        if writer.lease is None:
+            return  # it holds the pen from the start, and commands wait until it has recovered
+        self._health.set(subject, ok=False, detail="waiting for the pen")
+        recovered = writer.recovered
+        await _either(writer.lease.standing_by.wait(), recovered.wait(), stop.wait())
+        if not recovered.is_set():
+            self._health.set(subject, ok=True, detail="standby takes no commands")
+        await _either(recovered.wait(), stop.wait())
+
     async def _report(self, stop: asyncio.Event) -> None:
         for writer in self._writers:
-            await _either(writer.recovered.wait(), stop)
+            await _either(writer.caught_up.wait(), stop.wait())
+        settle_heap()
         self._health.set("recovered", ok=True, detail="streams folded")
         while not stop.is_set():
             for writer in self._writers:
                 for position in writer.read.values():
                     self._health.position(position.stream, position.sequence)
-            await _either(asyncio.sleep(POSITIONS_EVERY_S), stop)
+            await _either(asyncio.sleep(POSITIONS_EVERY_S), stop.wait())
 
 
 async def _run(task: Task, stop: asyncio.Event) -> None:
     await task(stop)
 
 
-async def _either(waiting: Awaitable[object], stop: asyncio.Event) -> None:
-    """Wait for something, or for the stop."""
-    both = [asyncio.ensure_future(waiting), asyncio.ensure_future(stop.wait())]
+async def _either(*waiting: Awaitable[object]) -> None:
+    """Wait for the first of several things."""
+    all_of_them = [asyncio.ensure_future(one) for one in waiting]
     try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(all_of_them, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for one in both:
+        for one in all_of_them:
             one.cancel()

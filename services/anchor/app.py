@@ -1,7 +1,7 @@
 """The anchor's wiring: one writer of ANCHORS that follows every stream, and a courier."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nacl.signing import SigningKey
 from typing_extensions import override
@@ -27,7 +27,7 @@ from services.anchor.settings import AnchorSettings
 _log = get_logger(__name__)
 
 
-def streams_of(book: str, partitions: int) -> tuple[str, ...]:
+def streams_of(books: Iterable[str], partitions: int) -> tuple[str, ...]:
     """Every fact stream of an installation but the anchor's own."""
     parts = [str(part) for part in range(partitions)]
     return (
@@ -35,8 +35,7 @@ def streams_of(book: str, partitions: int) -> tuple[str, ...]:
         *(METERS.stream(part) for part in parts),
         MEMBERS.stream(""),
         PRICES.stream(""),
-        LEDGER.stream(book),
-        BILLING.stream(book),
+        *(family.stream(book) for book in books for family in (LEDGER, BILLING)),
     )
 
 
@@ -80,7 +79,7 @@ async def build(settings: AnchorSettings, clock: Clock, health: Health) -> Servi
         fee_stroops_max=settings.fee_stroops_max,
         faucet=faucet if settings.friendbot else None,
     )
-    own, inputs = ANCHORS.stream(""), streams_of(settings.book, settings.partitions)
+    own, inputs = ANCHORS.stream(""), streams_of(settings.all_books, settings.partitions)
     _announce(settings, health, work.account, (own, *inputs))
     store = await connect_store(settings, health)
     changed = asyncio.Event()

@@ -10,13 +10,11 @@ from zoneinfo import ZoneInfo
 from libs.events.books import HoldingOpened, SystemProposed
 from libs.events.commands import OpenAgreement
 from libs.events.invoicing import AgreementOpened, as_date
+from libs.events.trading import is_reserved_key
 from libs.rules.authority import Order
 from libs.runtime.failures import NotFound, Refused
 from services.billing.inputs import Inputs
 from services.billing.periods import local_midnight
-
-HOUR_S = 3_600
-"""Seconds in an hour; a rating interval divides it."""
 
 FIRST_DAY_AHEAD_MAX = 366
 """Days that the first billed day may lie ahead."""
@@ -44,14 +42,20 @@ def open_agreement(
     system = inputs.systems[holding.system]
     if order.signer.member != holding.recipient:
         raise Refused("not-your-holding", f"{holding.recipient} holds it", field="member")
+    if is_reserved_key(body.agreement):  # the ledger's facts of a payment stand under this id
+        raise Refused("id-reserved", f"none may be called {body.agreement}", field="body.agreement")
     if body.agreement in agreements:
         raise Refused("agreement-exists", "the id is taken", field="body.agreement")
     if body.holding in holdings:
         raise Refused("holding-has-agreement", "one agreement each", field="body.holding")
     if body.terms != system.terms:
         raise Refused("other-terms", "the investors signed other terms", field="body.terms")
-    if HOUR_S % body.rating_interval_s:
-        raise Refused("rating-interval", "it must divide an hour", field="body.rating_interval_s")
+    if body.rating_interval_s != system.rating_interval_s:
+        raise Refused(
+            "other-interval",
+            f"the system is rated every {system.rating_interval_s} s",
+            field="body.rating_interval_s",
+        )
     _check_tariff(inputs, body, system, _first_instant(body, system, order.time))
     return _agreement(order, body, holding, system)
 

@@ -1,4 +1,4 @@
-"""Billing's wiring: one book of agreements and invoices."""
+"""Billing's wiring: the agreements and invoices of every book, one writer each."""
 
 import asyncio
 from contextlib import suppress
@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from libs.events.subjects import BILLING, LEDGER, MEMBERS, METERS, PRICES, READINGS
+from libs.eventstore import EventStore
 from libs.rules.authority import Authority
 from libs.rules.timekeeper import Timekeeper
 from libs.runtime.clock import Clock
@@ -32,10 +33,35 @@ async def build(settings: BillingSettings, clock: Clock, health: Health) -> Serv
     """
     del clock  # time is a fact
     store = await connect_store(settings, health)
-    stream, ledger = BILLING.stream(settings.book), LEDGER.stream(settings.book)
+    desks: dict[str, OrderDesk] = {}
+    of_book: dict[str, Billing] = {}
+    for book in settings.all_books:
+        of_book[book], desks[book] = _book(settings, store, book)
+
+    def stuck() -> dict[str, str]:
+        return {
+            f"{book}/{agreement}": why
+            for book, rules in of_book.items()
+            for agreement, why in rules.stuck.items()
+        }
+
+    health.describe("stuck_agreements", stuck)
+    return WritingService(
+        settings=settings,
+        health=health,
+        store=store,
+        writers=[desk.writer for desk in desks.values()],
+        desks=desks,
+        tasks=[partial(_alarm, rules, health) for rules in of_book.values()],
+    )
+
+
+def _book(settings: BillingSettings, store: EventStore, book: str) -> tuple[Billing, OrderDesk]:
+    """Join the rules of one book with their writer."""
+    stream, ledger = BILLING.stream(book), LEDGER.stream(book)
     parts = [str(part) for part in range(settings.partitions)]
     readings = [READINGS.stream(part) for part in parts]
-    authority = Authority(deployment=settings.deployment, service="billing", book=settings.book)
+    authority = Authority(deployment=settings.deployment, service="billing", book=book)
     inputs = (
         MEMBERS.stream(""),
         PRICES.stream(""),
@@ -52,15 +78,7 @@ async def build(settings: BillingSettings, clock: Clock, health: Health) -> Serv
         stream=stream,
         inputs=inputs,
     )
-    health.describe("stuck_agreements", lambda: dict(rules.stuck))
-    return WritingService(
-        settings=settings,
-        health=health,
-        store=store,
-        writers=(writer,),
-        desks={settings.book: OrderDesk(writer=writer, authority=authority, decide=rules.decide)},
-        tasks=(partial(_alarm, rules, health),),
-    )
+    return rules, OrderDesk(writer=writer, authority=authority, decide=rules.decide)
 
 
 async def _alarm(rules: Billing, health: Health, stop: asyncio.Event) -> None:

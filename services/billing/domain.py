@@ -6,17 +6,20 @@ alone (those before its first `TimeReached` at or after that time), so a bill th
 by a billing service that was down for a season, has the same lines.
 
 First depth: calendar months, a fixed tariff, energy lines. Credit notes, other periods, tiers and
-running charges come with the systems issue.
+running charges come with the systems issue. Until then a correction counts like a reading while it
+is in time, and one that comes later is only named (`corrections_after_issue`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from libs.events.commands import OpenAgreement
 from libs.events.envelope import Draft, Recorded
 from libs.events.fact import Fact
 from libs.events.invoicing import AgreementOpened, InvoiceIssued, InvoicePaid, as_date
+from libs.events.metering import ReadingCorrected
 from libs.events.positions import write_cause
 from libs.rules.authority import Authority, Order
 from libs.rules.timekeeper import Timekeeper
@@ -25,6 +28,7 @@ from services.billing.agreements import open_agreement
 from services.billing.inputs import Inputs
 from services.billing.invoices import write_invoice
 from services.billing.periods import Period, local_midnight, month_from
+from services.billing.rating import Reading
 
 
 @dataclass(slots=True)
@@ -128,6 +132,31 @@ class Billing:
             fact_id = f"{invoice.invoice}.paid"
             return (Draft(invoice.agreement, fact, fact_id, self.authority.now, cause),)
         return ()
+
+    def corrections_after_issue(self) -> list[str]:
+        """Corrections that came too late for an invoice; its credit note is not written yet."""
+        return [
+            correction.fact.correction
+            for correction in self.inputs.corrections
+            if isinstance(correction.fact, ReadingCorrected)
+            and any(self._is_late(correction, each) for each in self._agreements.values())
+        ]
+
+    def _is_late(self, correction: Reading, agreement: _Agreement) -> bool:
+        """Tell whether a correction changes what an issued invoice has counted."""
+        opened, zone = agreement.opened, ZoneInfo(agreement.opened.time_zone)
+        if correction.fact.meter not in self.inputs.meters(opened.system):
+            return False
+        last = correction.until_at - timedelta(seconds=1)
+        for instant in (correction.from_at, last):
+            day = instant.astimezone(zone).date()
+            if not as_date(opened.first_day) <= day < agreement.next_day:
+                continue
+            final_at = month_from(day, opened.time_zone).until_at
+            cutoffs = self.inputs.cutoffs(final_at + timedelta(seconds=opened.settlement_lag_s))
+            if correction.sequence >= cutoffs[correction.stream]:
+                return True
+        return False
 
     def decide(self, order: Order) -> Sequence[Draft]:
         """Decide a command.

@@ -6,18 +6,19 @@ order in which streams arrive cannot matter.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from libs.events.books import HoldingOpened, PaymentSettled, SystemProposed
 from libs.events.envelope import Recorded
 from libs.events.fact import Fact
-from libs.events.metering import MeterEnrolled, ReadingRecorded
+from libs.events.metering import MeterEnrolled, ReadingCorrected, ReadingRecorded
 from libs.events.positions import write_cause
 from libs.events.pricing import TariffPublished
 from libs.events.subjects import READINGS
 from libs.events.timekeeping import TimeReached
+from libs.rules.rating import Household, Installed
 from services.billing.rating import Reading
 
 
@@ -43,20 +44,25 @@ class Inputs:
         self.holdings: dict[str, HoldingOpened] = {}
         self.cleared: dict[str, int] = defaultdict(int)
         self.cleared_by: dict[str, str] = {}
+        self.corrections: list[Reading] = []
+        """Every correction, in the order of reading; an approver signs each, so they are few."""
+        self.installed = Installed()
+        self._opened_at: dict[str, int] = {}
         self._reached: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
-        self._generation: dict[str, list[str]] = defaultdict(list)
-        self._consumption: dict[str, list[str]] = defaultdict(list)
 
     def evolve(self, recorded: Recorded[Fact]) -> None:
         """Fold a fact of READINGS, METERS, PRICES or LEDGER."""
         place = recorded.position
         match recorded.fact:
-            case ReadingRecorded() as fact:
-                self.readings[fact.meter].append(Reading(place.stream, place.sequence, fact))
+            case ReadingRecorded() | ReadingCorrected() as fact:
+                reading = Reading(place.stream, place.sequence, fact)
+                self.readings[fact.meter].append(reading)
+                if isinstance(fact, ReadingCorrected):
+                    self.corrections.append(reading)
             case TimeReached() as fact if recorded.stream.startswith(READINGS.name):
                 self._reached[place.stream].append((fact.to, place.sequence))
             case MeterEnrolled() as fact:
-                self._enrol(fact)
+                self.installed.enrol(fact, recorded.envelope.time)
             case TariffPublished() as fact:
                 versions = self.tariffs.setdefault(fact.tariff, Tariff()).versions
                 versions.append((fact, str(place)))
@@ -64,16 +70,11 @@ class Inputs:
                 self.systems[fact.system] = fact
             case HoldingOpened() as fact:
                 self.holdings[fact.holding] = fact
+                self._opened_at[fact.holding] = int(recorded.envelope.time.timestamp())
             case PaymentSettled() as fact:
                 self._clear(fact, write_cause(place, recorded.envelope.id))
             case _:
                 pass
-
-    def _enrol(self, fact: MeterEnrolled) -> None:
-        if fact.role == "generation":
-            self._generation[fact.system].append(fact.meter)
-        elif fact.role == "consumption" and fact.holding is not None:
-            self._consumption[fact.holding].append(fact.meter)
 
     def _clear(self, fact: PaymentSettled, cause: str) -> None:
         for part in fact.cleared:
@@ -84,20 +85,24 @@ class Inputs:
         """The holdings of a system, in the order in which they were opened."""
         return [each for each in self.holdings.values() if each.system == system]
 
-    def generation_meters(self, system: str) -> Sequence[str]:
-        """The meters of a system's plant."""
-        return self._generation.get(system, [])
-
-    def consumption_meters(self, holding: str) -> Sequence[str]:
-        """The meters of a holding's consumption."""
-        return self._consumption.get(holding, [])
+    def households(self, system: str) -> list[Household]:
+        """The same holdings, as rating looks at them."""
+        return [
+            Household(
+                each.holding,
+                each.units,
+                self._opened_at[each.holding],
+                self.installed.home(each.holding),
+            )
+            for each in self.holdings_of(system)
+        ]
 
     def meters(self, system: str) -> list[str]:
         """Every meter whose readings matter for the bills of a system, sorted."""
-        meters = set(self.generation_meters(system))
+        points = [*self.installed.plant(system)]
         for holding in self.holdings_of(system):
-            meters.update(self.consumption_meters(holding.holding))
-        return sorted(meters)
+            points += self.installed.home(holding.holding)
+        return sorted({point.meter for point in points})
 
     def cutoffs(self, final_at: datetime) -> Mapping[str, int]:
         """Where each READINGS stream first reached a time: readings before it count."""

@@ -6,17 +6,22 @@ Source: domain rules, sections 3 and 5.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import starmap
+from typing import Final
 
 from libs.events.invoicing import AgreementOpened, InvoiceIssued, InvoiceLine, MeterReadings
-from libs.events.metering import RegisterName
+from libs.events.metering import ReadingRecorded, RegisterName
 from libs.events.quantities import WH_PER_KWH
 from libs.rules.numbers import scale
+from libs.rules.rating import Rated, rate
 from services.billing.inputs import Inputs
 from services.billing.periods import Period
-from services.billing.rating import Rated, Reading, energy_by_interval, rate, touching
+from services.billing.rating import Reading, energy_by_interval, touching
 
 Counted = Mapping[str, Sequence[Reading]]
-"""The readings that count, by meter."""
+"""The readings that count, by meter, with the corrections to them."""
+
+_RATED: Final[tuple[RegisterName, ...]] = ("generated", "consumed")
 
 
 def write_invoice(
@@ -43,11 +48,11 @@ def write_invoice(
         period_from=period.from_at,
         period_until=period.until_at,
         due_at=issued_at + timedelta(seconds=opened.due_after_s),
-        readings=tuple(_named(meter, readings) for meter, readings in counted.items() if readings),
+        readings=tuple(filter(None, starmap(_named, counted.items()))),
         rated_intervals=len(rated),
         unrated_intervals=interval_count - len(rated),
         generated_wh=sum(each.generated_wh for each in rated),
-        consumed_wh=sum(each.consumed_wh for each in rated),
+        consumed_wh=sum(each.demands[opened.holding].consumed_wh for each in rated),
         lines=lines,
         total_stroops=sum(line.amount_stroops for line in lines),
     )
@@ -69,29 +74,24 @@ def _counted(inputs: Inputs, opened: AgreementOpened, period: Period) -> Counted
 def _rated(
     inputs: Inputs, opened: AgreementOpened, period: Period, counted: Counted
 ) -> tuple[list[Rated], int]:
-    """The rated intervals of the period, and how many intervals it has."""
+    """The rated intervals of the period in which the holding counts, and how many it has."""
     length = opened.rating_interval_s
     first = -(-int(period.from_at.timestamp()) // length) * length
     starts = range(first, int(period.until_at.timestamp()), length)
-    holdings = inputs.holdings_of(opened.system)
-    consumed = {
-        each.holding: _energy(inputs.consumption_meters(each.holding), counted, "consumed", length)
-        for each in holdings
+    plant = inputs.installed.plant(opened.system)
+    households = inputs.households(opened.system)
+    known = {
+        (meter, register): energy_by_interval(readings, register, length)
+        for meter, readings in counted.items()
+        for register in _RATED
     }
-    generated = _energy(inputs.generation_meters(opened.system), counted, "generated", length)
-    units = {each.holding: each.units for each in holdings}
-    return rate(generated, consumed, units, opened.holding, starts), len(starts)
 
+    def energy_of(meter: str, register: RegisterName, start: int) -> int | None:
+        return known[meter, register].get(start)
 
-def _energy(
-    meters: Sequence[str], counted: Counted, register: RegisterName, length: int
-) -> dict[int, int]:
-    """Energy by interval, summed over meters; known only where every meter is known."""
-    each = [energy_by_interval(counted[meter], register, length) for meter in meters]
-    if not each:
-        return {}
-    common = set(each[0]).intersection(*each[1:])
-    return {start: sum(energy[start] for energy in each) for start in common}
+    found = (rate(start, plant, households, energy_of) for start in starts)
+    rated = [each for each in found if each is not None and opened.holding in each.shares]
+    return rated, len(starts)
 
 
 def _lines(
@@ -103,7 +103,7 @@ def _lines(
     for each in rated:
         version = tariff.at(datetime.fromtimestamp(each.start, tz=UTC))
         assert version is not None, "an agreement is refused when its tariff has a gap"
-        energy_wh[version[0].version] += each.own_use_wh
+        energy_wh[version[0].version] += each.shares[opened.holding].own_use_wh
     lines: list[InvoiceLine] = []
     for fact, place in tariff.versions:
         if fact.version not in energy_wh:
@@ -125,11 +125,15 @@ def _lines(
     return tuple(lines)
 
 
-def _named(meter: str, readings: Sequence[Reading]) -> MeterReadings:
+def _named(meter: str, counted: Sequence[Reading]) -> MeterReadings | None:
+    """Name the readings of a meter; corrections are found behind them, before the cut-off."""
+    readings = [(each, each.fact) for each in counted if isinstance(each.fact, ReadingRecorded)]
+    if not readings:
+        return None
     return MeterReadings(
         meter=meter,
-        stream=readings[0].stream,
-        first_seq=min(reading.fact.seq for reading in readings),
-        last_seq=max(reading.fact.seq for reading in readings),
-        positions=tuple(reading.sequence for reading in readings),
+        stream=readings[0][0].stream,
+        first_seq=min(fact.seq for _, fact in readings),
+        last_seq=max(fact.seq for _, fact in readings),
+        positions=tuple(place.sequence for place, _ in readings),
     )

@@ -1,26 +1,26 @@
-"""From readings to rated energy: which intervals have both meters, and who used what. Pure.
+"""The readings of one meter, and the corrections to them, as billing counts them. Pure.
 
-Source: domain rules, section 3.
+Source: domain rules, section 3; what billing and ledger share is in libs/rules/rating.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from libs.events.metering import ReadingRecorded, RegisterName
-from libs.rules.allocation import Demand, allocate
+from libs.events.metering import ReadingCorrected, ReadingRecorded, RegisterName
+from libs.rules.rating import Part, sum_parts
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A recorded reading and where it stands."""
+    """A recorded reading or a correction, and where it stands."""
 
     stream: str
     """Its stream."""
     sequence: int
     """Its place there."""
-    fact: ReadingRecorded
-    """What was read."""
+    fact: ReadingRecorded | ReadingCorrected
+    """What was read, or by how much that was wrong."""
 
     @property
     def from_at(self) -> datetime:
@@ -30,8 +30,20 @@ class Reading:
     @property
     def until_at(self) -> datetime:
         """End of its last interval."""
-        count = len(self.fact.registers[0].differences_wh)
+        count = len(next(iter(_values(self.fact).values())))
         return self.from_at + timedelta(seconds=count * self.fact.interval_s)
+
+    def parts(self, register: RegisterName) -> Iterable[Part]:
+        """Its intervals of one register, oldest first."""
+        start, step = int(self.from_at.timestamp()), self.fact.interval_s
+        for index, energy_wh in enumerate(_values(self.fact).get(register, ())):
+            yield start + index * step, step, energy_wh
+
+
+def _values(fact: ReadingRecorded | ReadingCorrected) -> dict[RegisterName, tuple[int, ...]]:
+    if isinstance(fact, ReadingRecorded):
+        return {part.name: part.differences_wh for part in fact.registers}
+    return {part.name: part.deltas_wh for part in fact.registers}
 
 
 def touching(readings: Iterable[Reading], from_at: datetime, until_at: datetime) -> list[Reading]:
@@ -45,79 +57,19 @@ def touching(readings: Iterable[Reading], from_at: datetime, until_at: datetime)
 def energy_by_interval(
     readings: Iterable[Reading], register: RegisterName, rating_interval_s: int
 ) -> dict[int, int]:
-    """Sum a register over rating intervals that are known in full.
+    """Sum a register over rating intervals that are known in full, corrections included.
 
     Args:
-        readings: Readings of one meter.
+        readings: Readings of one meter and their corrections.
         register: The register that counts.
         rating_interval_s: Length of a rating interval in seconds.
 
     Returns:
-        Energy in Wh by start of the interval, in seconds since 1970. An interval of which a part
-        is missing is left out; readings coarser than the rating interval are not rated.
+        Energy in Wh by start of the interval, in seconds since 1970.
     """
-    sums: dict[int, int] = {}
-    covered_s: dict[int, int] = {}
-    for reading in readings:
-        step = reading.fact.interval_s
-        if rating_interval_s % step:
-            continue
-        start = int(reading.from_at.timestamp())
-        for part in reading.fact.registers:
-            if part.name != register:
-                continue
-            for index, energy_wh in enumerate(part.differences_wh):
-                place = (start + index * step) // rating_interval_s * rating_interval_s
-                sums[place] = sums.get(place, 0) + energy_wh
-                covered_s[place] = covered_s.get(place, 0) + step
-    return {
-        place: sums[place] for place, known_s in covered_s.items() if known_s == rating_interval_s
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Rated:
-    """What a holding used of its own part, and what there was, over some intervals."""
-
-    start: int
-    """Start of the interval, seconds since 1970."""
-    generated_wh: int
-    """The system's generation, in Wh."""
-    consumed_wh: int
-    """The holding's consumption, in Wh."""
-    own_use_wh: int
-    """What it used of its own part, in Wh: what is billed."""
-
-
-def rate(
-    generated: Mapping[int, int],
-    consumed: Mapping[str, Mapping[int, int]],
-    units: Mapping[str, int],
-    holding: str,
-    starts: Sequence[int],
-) -> list[Rated]:
-    """Rate the intervals of a period for one holding.
-
-    Args:
-        generated: The system's generation by interval, in Wh.
-        consumed: Consumption by interval, for every holding of the system, in Wh.
-        units: Units of every holding.
-        holding: The holding that is rated.
-        starts: Starts of the intervals, seconds since 1970.
-
-    Returns:
-        The intervals in which all meters are known; the others are not rated.
-    """
-    rated = []
-    for start in starts:
-        generated_wh = generated.get(start)
-        demands = {
-            each: Demand(units[each], energy[start])
-            for each, energy in consumed.items()
-            if start in energy
-        }
-        if generated_wh is None or len(demands) != len(consumed):
-            continue
-        share = allocate(generated_wh, demands)[holding]
-        rated.append(Rated(start, generated_wh, demands[holding].consumed_wh, share.own_use_wh))
-    return rated
+    parts: list[Part] = []
+    changes: list[Part] = []
+    for each in readings:
+        is_change = isinstance(each.fact, ReadingCorrected)
+        (changes if is_change else parts).extend(each.parts(register))
+    return sum_parts(parts, rating_interval_s, changes)

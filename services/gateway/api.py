@@ -1,18 +1,17 @@
 """The routes of the API: each asks the views once and answers a shape."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator, AwareDatetime
 from starlette.responses import Response
 
 from libs.events.ids import ID_PATTERN, Reference
-from libs.events.jws import SIGNED_SIZE_MAX
+from libs.events.jws import COMMAND_SIZE_MAX
 from libs.runtime.failures import NotFound, Transient
 from services.gateway import commands, shapes
+from services.gateway.filters import Instant
 from services.gateway.paging import CURSOR_MAX, LIMIT, LIMIT_MAX, read_cursor
 from services.gateway.problems import responses
 from services.gateway.queries import community, invoices, metering, ownership
@@ -32,20 +31,10 @@ Cursor = Annotated[
 InvoiceId = Annotated[Reference, Path(examples=["sunrise-2016-07"], description="Its id.")]
 
 
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("an instant lies in the years 1 to 9999, in UTC") from error
-
-
-Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-"""An instant of any zone, turned to UTC."""
-
 _JOSE = {
     "requestBody": {
         "required": True,
-        "description": f"A compact JWS of type hg-command+jws, at most {SIGNED_SIZE_MAX} bytes.",
+        "description": f"A compact JWS of type hg-command+jws, at most {COMMAND_SIZE_MAX} bytes.",
         "content": {
             commands.CONTENT_TYPE: {
                 "schema": {"type": "string", "example": "eyJhbGciOi...e30.c2ln"}

@@ -17,8 +17,7 @@ from libs.runtime.health import Health
 from libs.runtime.logs import get_logger
 from libs.runtime.process import release
 from libs.runtime.settings import SettingsError
-from services.gateway import problems
-from services.gateway.api import router
+from services.gateway import api, problems, trade_api, trade_posts
 from services.gateway.database import Views
 from services.gateway.live import LiveFeed
 from services.gateway.queries import community
@@ -61,7 +60,9 @@ def create_app(state: State) -> ASGIApp:
         openapi_url="/openapi.json",
     )
     app.state.gateway = state
-    app.include_router(router)
+    app.include_router(api.router)
+    app.include_router(trade_api.router)
+    app.include_router(trade_posts.router)
     problems.install(app)
     index, docs = ((PAGES / name).read_text("utf-8") for name in ("index.html", "docs.html"))
 

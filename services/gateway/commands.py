@@ -4,7 +4,7 @@ The deciding service verifies the signature; a command that was changed on the w
 """
 
 import json
-from typing import Final
+from typing import Any, Final
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -12,10 +12,10 @@ from nats.errors import NoRespondersError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from libs.events.commands import COMMANDS
+from libs.events.command import COMMANDS
 from libs.events.errors import InvalidSignature
 from libs.events.ids import is_id
-from libs.events.jws import SIGNED_SIZE_MAX, parse, payload_of
+from libs.events.jws import COMMAND_SIZE_MAX, parse, payload_of
 from libs.runtime.commands import command_subject
 from libs.runtime.failures import (
     PROBLEM_CONTENT_TYPE,
@@ -64,7 +64,7 @@ async def read_body(request: Request) -> bytes:
     """Read the body of a command.
 
     Raises:
-        Refused: Another content type (415), or more than 64 KiB (413).
+        Refused: Another content type (415), or more than 160 KiB (413).
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != CONTENT_TYPE:
@@ -74,9 +74,9 @@ async def read_body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > SIGNED_SIZE_MAX:
+        if len(body) > COMMAND_SIZE_MAX:
             raise Refused(
-                "too-large", f"A command has at most {SIGNED_SIZE_MAX} bytes.", status=413
+                "too-large", f"A command has at most {COMMAND_SIZE_MAX} bytes.", status=413
             )
     return bytes(body)
 
@@ -93,11 +93,42 @@ async def forward(client: Client, message: bytes, timeout_s: float) -> Response:
         200 with the service's JSON, or the service's problem with its status.
 
     Raises:
+        Transient, Poison, Refused: As `ask`, but for what the service itself refused.
+    """
+    data = await _request(client, message, timeout_s)
+    document = _read(data)
+    if not is_problem(document):
+        return Response(data, 200, media_type="application/json")
+    told = problem(from_problem(document))
+    headers = {"Retry-After": told.headers["Retry-After"]} if "Retry-After" in told.headers else {}
+    return Response(data, told.status_code, headers, media_type=PROBLEM_CONTENT_TYPE)
+
+
+async def ask(client: Client, message: bytes, timeout_s: float) -> dict[str, Any]:
+    """Pass a command on and read the service's answer.
+
+    Args:
+        client: Connected as the gateway.
+        message: The signed command, unchanged.
+        timeout_s: Seconds that the service has to answer.
+
+    Returns:
+        What the service answered to an accepted command.
+
+    Raises:
         Transient: Nobody answered in time. The command may have been carried out; sending it again
             with the same id is always right.
         Poison: It is no command.
         Refused: It names no service or book.
+        HeliographError: What the service answered.
     """
+    document = _read(await _request(client, message, timeout_s))
+    if is_problem(document):
+        raise from_problem(document)
+    return document
+
+
+async def _request(client: Client, message: bytes, timeout_s: float) -> bytes:
     subject = route(message)
     try:
         answer = await client.request(subject, message, timeout=timeout_s)
@@ -111,16 +142,14 @@ async def forward(client: Client, message: bytes, timeout_s: float) -> Response:
             "No answer came in time; the command may have been carried out. Send the same command "
             "again, with the same id.",
         ) from error
-    return _answer(answer.data)
+    return answer.data
 
 
-def _answer(data: bytes) -> Response:
+def _read(data: bytes) -> dict[str, Any]:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise Transient("bad-answer", "The service's answer cannot be read.") from error
-    if not is_problem(document):
-        return Response(data, 200, media_type="application/json")
-    told = problem(from_problem(document))
-    headers = {"Retry-After": told.headers["Retry-After"]} if "Retry-After" in told.headers else {}
-    return Response(data, told.status_code, headers, media_type=PROBLEM_CONTENT_TYPE)
+    if not isinstance(document, dict):
+        raise Transient("bad-answer", "The service's answer cannot be read.")
+    return document

@@ -71,9 +71,14 @@ def _check(moment: datetime, stream: object, sequence: object) -> Key:
     return moment.astimezone(UTC), stream, sequence
 
 
-def write_id(name: str) -> str:
-    """Write the place behind an id, for lists that are ordered by id."""
-    return write_cursor((_NO_TIME, name, 0))
+def write_id(name: str, value: int = 0) -> str:
+    """Write the place behind an id, for lists that are ordered by id, or by a value and then by id.
+
+    Args:
+        name: The id.
+        value: 0 or more.
+    """
+    return write_cursor((_NO_TIME, name, value))
 
 
 def next_id(names: Sequence[str], limit: int) -> str | None:

@@ -31,6 +31,12 @@ class GatewaySettings(ServiceSettings):
     command_timeout_s: float = Field(
         10.0, gt=0, le=60, description="Seconds that a service has to answer a command."
     )
+    views_timeout_s: float = Field(
+        5.0,
+        gt=0,
+        le=60,
+        description="Seconds that the views have to show what a command led to.",
+    )
     listeners: int = Field(
         200, ge=1, le=10_000, description="Most listeners of the live feed at once."
     )

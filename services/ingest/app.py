@@ -14,6 +14,7 @@ from libs.runtime.process import Service
 from libs.runtime.settings import SettingsError
 from libs.runtime.writer import Writer
 from libs.runtime.writing import WritingService, connect_store
+from services.ingest.desk import PartitionDesk
 from services.ingest.domain import Ingest
 from services.ingest.intake import Intake
 from services.ingest.lookback import LookBack
@@ -50,16 +51,24 @@ async def build(settings: IngestSettings, clock: Clock, health: Health) -> Servi
         stream=METERS.stream(part),
         inputs=(MEMBERS.stream(""), prices),
     )
-    rules = Ingest(deployment=deployment, stream=READINGS.stream(part))
+    rules = Ingest(
+        deployment=deployment,
+        stream=READINGS.stream(part),
+        authority=Authority(deployment=deployment, service="ingest", book=part),
+    )
     writer = Writer(
         store=store,
         rules=rules,
         deployment=deployment,
         stream=READINGS.stream(part),
-        inputs=(METERS.stream(part), prices),
+        inputs=(MEMBERS.stream(""), METERS.stream(part), prices),
     )
-
-    desk = OrderDesk(writer=meters_writer, authority=meters.authority, decide=meters.decide)
+    desk = PartitionDesk(
+        writer=writer,
+        rules=rules,
+        lookback=LookBack(store, deployment=deployment, partition=settings.partition),
+        meters=OrderDesk(writer=meters_writer, authority=meters.authority, decide=meters.decide),
+    )
     return WritingService(
         settings=settings,
         health=health,

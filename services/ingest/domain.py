@@ -22,11 +22,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
+from libs.events.commands import CorrectReading
 from libs.events.envelope import Draft, Recorded
 from libs.events.fact import Fact
 from libs.events.metering import (
     MeterEnrolled,
     MeterHead,
+    ReadingCorrected,
     ReadingRecorded,
     ReadingRefused,
     Report,
@@ -34,7 +36,10 @@ from libs.events.metering import (
 from libs.events.positions import Position, write_cause
 from libs.events.quantities import format_instant
 from libs.events.timekeeping import TimeAdvanced, TimeReached
+from libs.rules.authority import Authority, Order
 from libs.rules.timekeeper import Timekeeper
+from libs.runtime.failures import Refused
+from services.ingest.corrections import Corrections
 from services.ingest.heads import after_report, check_device, end_of, first_head, gap_of
 from services.ingest.past import Past, digest_of
 from services.ingest.reports import Breach, Breached, Incoming
@@ -94,14 +99,17 @@ class _Enrolled:
 class Ingest:
     """State and rules of READINGS of one partition."""
 
-    def __init__(self, *, deployment: str, stream: str) -> None:
+    def __init__(self, *, deployment: str, stream: str, authority: Authority) -> None:
         """Begin with no meter and no time.
 
         Args:
             deployment: Reports for another installation are refused.
             stream: The own stream, `READINGS_<p>`.
+            authority: Judges corrections; fed by this object.
         """
-        self._deployment = deployment
+        self._deployment, self._stream = deployment, stream
+        self.authority = authority
+        self.corrections = Corrections()
         self._enrolled: dict[str, _Enrolled] = {}
         self._time: TimeAdvanced | None = None
         self._keeper = Timekeeper(stream, ())
@@ -114,8 +122,11 @@ class Ingest:
     # Folding.
 
     def evolve(self, recorded: Recorded[Fact]) -> None:
-        """Fold a fact of READINGS, METERS or PRICES."""
+        """Fold a fact of READINGS, METERS, MEMBERS or PRICES."""
+        self.authority.evolve(recorded, own=recorded.stream == self._stream)
         match recorded.fact:
+            case ReadingCorrected():
+                self.corrections.evolve(recorded)
             case ReadingRecorded() as fact:
                 self._heads[fact.meter] = fact.head
                 self.past.keep(fact.meter, fact.seq, digest_of(fact.report), recorded.position)
@@ -152,6 +163,20 @@ class Ingest:
     def is_enrolled(self, meter: str) -> bool:
         """Tell whether a meter was enrolled, as far as METERS was read."""
         return meter in self._enrolled
+
+    def correct(self, order: Order) -> Sequence[Draft]:
+        """Decide a correction, the only command of this stream.
+
+        Raises:
+            NotFound, Refused: By the rule that the code names.
+            LookBackNeeded: What was recorded must be looked up first.
+        """
+        if not isinstance(order.command.body, CorrectReading):
+            raise Refused("wrong-service", f"{order.command.command} is not for readings")
+        meter = order.body(CorrectReading).meter
+        enrolled = self._enrolled.get(meter)
+        fact, at = (None, None) if enrolled is None else (enrolled.fact, enrolled.at)
+        return (self.corrections.decide(order, fact, at, self.head(meter)),)
 
     # Judging.
 

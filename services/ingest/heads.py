@@ -58,6 +58,11 @@ def gap_of(head: MeterHead, seq: int) -> MeterGap | None:
     return next((gap for gap in head.gaps if gap.first_seq <= seq <= gap.last_seq), None)
 
 
+def energy_limit_wh(enrolled: MeterEnrolled, interval_s: int) -> int:
+    """Most energy in Wh that the nameplate allows in an interval of so many seconds."""
+    return -(-enrolled.nameplate_w * interval_s // SECONDS_PER_HOUR)
+
+
 def check_device(report: Report, enrolled: MeterEnrolled, head: MeterHead) -> None:
     """Check what the meter as such can say: its registers, its epoch, its power.
 
@@ -71,7 +76,7 @@ def check_device(report: Report, enrolled: MeterEnrolled, head: MeterHead) -> No
         raise Breached("wrong-registers", f"registers: a {enrolled.role} meter reports {wanted}")
     if report.epoch != head.epoch:
         raise Breached("wrong-epoch", f"epoch: {report.epoch}, the meter is in epoch {head.epoch}")
-    limit = -(-enrolled.nameplate_w * report.interval_s // SECONDS_PER_HOUR)
+    limit = energy_limit_wh(enrolled, report.interval_s)
     for part in report.registers:
         if max(part.differences_wh) > limit:
             raise Breached(

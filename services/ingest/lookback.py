@@ -7,14 +7,17 @@ is left to come again.
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
-from libs.events.envelope import decode
+from libs.events.envelope import Recorded, decode
+from libs.events.fact import Fact
 from libs.events.metering import ReadingRecorded
 from libs.events.subjects import READINGS
 from libs.eventstore import EventStore, StoreUnavailable
 from libs.runtime.failures import Transient
+from services.ingest.corrections import Asked, Looked
 from services.ingest.past import Past, digest_of
 
 WAITING_MAX: Final = 1_000
@@ -75,28 +78,49 @@ class LookBack:
                 if not answer.done():
                     answer.set_result(past)
 
+    async def recorded(self, asked: Asked) -> Looked:
+        """Read what the stream holds by now of some intervals, for the decision of a correction.
+
+        Raises:
+            Transient: The event store is away.
+        """
+        try:
+            end = await self._store.end(self._stream)
+            looked = Looked(asked, end)
+            async with aclosing(self._facts(asked.meter, end, "*")) as facts:
+                async for recorded in facts:
+                    looked.evolve(recorded)
+        except StoreUnavailable as error:
+            raise Transient("store-unavailable", str(error)) from error
+        return looked
+
     async def _read(self, meter: str, wanted: set[int]) -> Past:
         """One pass over a meter's readings, ended early when all were found."""
         past = Past()
-        subject = READINGS.subject(self._part, meter, ReadingRecorded.fact_name)
         end = await self._store.end(self._stream)
+        async with aclosing(self._facts(meter, end, ReadingRecorded.fact_name)) as facts:
+            async for recorded in facts:
+                fact = recorded.fact
+                if isinstance(fact, ReadingRecorded) and fact.seq in wanted:
+                    past.keep(meter, fact.seq, digest_of(fact.report), recorded.position)
+                    wanted.discard(fact.seq)
+                if not wanted:
+                    break
+        return past
+
+    async def _facts(self, meter: str, end: int, name: str) -> AsyncGenerator[Recorded[Fact], None]:
+        """Every fact of a meter and of a name, `*` for any, up to a sequence."""
         if not end:
-            return past
+            return
+        subject = READINGS.subject(self._part, meter, name)
         reading = self._store.read(self._stream, after=0, until=end, subject=subject)
         async with aclosing(reading) as batches:
             async for batch in batches:
                 for stored in batch:
-                    recorded = decode(
+                    yield decode(
                         deployment=self._deployment,
                         stream=stored.stream,
                         sequence=stored.sequence,
                         subject=stored.subject,
                         data=stored.data,
                     )
-                    fact = recorded.fact
-                    if isinstance(fact, ReadingRecorded) and fact.seq in wanted:
-                        past.keep(meter, fact.seq, digest_of(fact.report), recorded.position)
-                        wanted.discard(fact.seq)
-                if not wanted:
-                    break
-        return past

@@ -49,6 +49,8 @@ class Meters:
         Raises:
             Refused: The signer is no approver, or a field breaks its rule; the code names it.
         """
+        if not isinstance(order.command.body, EnrolMeter):
+            raise Refused("wrong-service", f"{order.command.command} is not for meters")
         order.require("approver")
         body = order.body(EnrolMeter)
         self._check_meter(body.meter)

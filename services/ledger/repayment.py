@@ -15,6 +15,7 @@ from libs.events.envelope import Draft
 from libs.events.fact import Fact
 from libs.events.invoicing import AgreementOpened, InvoiceIssued
 from libs.rules.authority import Authority, Order
+from libs.rules.dumps import Dumped, Loaded
 from libs.rules.numbers import split
 from libs.rules.postings import Books
 from libs.runtime.failures import BrokenLaw, NotFound, Refused
@@ -43,13 +44,31 @@ class Repayment:
             for part in fact.cleared:
                 self._cleared[part.invoice] += part.amount_stroops
 
+    def dump(self) -> Dumped:
+        """Give agreements, invoices and what was cleared of them, for a snapshot."""
+        agreements, cleared = tuple(self._agreements.values()), dict(self._cleared)
+        invoices = [each for of_one in self._invoices.values() for each in of_one]
+        return {
+            "agreements": (each.model_dump_json() for each in agreements),
+            "invoices": (each.model_dump_json() for each in invoices),
+            "cleared": (list(each) for each in cleared.items()),
+        }
+
+    def load(self, dumped: Loaded) -> None:
+        """Take over what `dump` gave."""
+        for text in dumped["agreements"]:
+            self.evolve_billing(AgreementOpened.model_validate_json(text))
+        for text in dumped["invoices"]:
+            self.evolve_billing(InvoiceIssued.model_validate_json(text))
+        self._cleared.update(dict(dumped["cleared"]))
+
     def open_stroops(self, invoice: InvoiceIssued) -> int:
         """What is still to be paid of an invoice, in stroops.
 
         Raises:
             BrokenLaw: More was cleared than was billed.
         """
-        left = invoice.total_stroops - self._cleared[invoice.invoice]
+        left = invoice.total_stroops - self._cleared.get(invoice.invoice, 0)
         if left < 0:
             raise BrokenLaw("overcleared", f"{invoice.invoice} was cleared by {-left} too much")
         return left
@@ -122,7 +141,7 @@ class Repayment:
         """Clear energy of the oldest due invoice first, until the money or the principal ends."""
         cleared = []
         for invoice in sorted(
-            self._invoices[agreement.agreement], key=lambda each: (each.due_at, each.number)
+            self._invoices.get(agreement.agreement, ()), key=lambda each: (each.due_at, each.number)
         ):
             if any(line.line_class != "energy" for line in invoice.lines):
                 raise BrokenLaw("payee-unknown", f"{invoice.invoice} has lines without a payee")

@@ -21,8 +21,13 @@ from libs.events.commands import AcceptRaise, ApproveSystem, Invest, OpenHolding
 from libs.events.envelope import Draft
 from libs.events.fact import Fact
 from libs.rules.authority import Authority, Order
+from libs.rules.dumps import Dumped, Loaded
 from libs.rules.postings import Books
 from libs.runtime.failures import NotFound, Refused
+from services.ledger.checks import check_name
+
+HOUR_S = 3_600
+"""Seconds in an hour; a rating interval divides it."""
 
 
 @dataclass(slots=True)
@@ -63,6 +68,25 @@ class Systems:
             case _:
                 pass
 
+    def dump(self) -> Dumped:
+        """Give systems, which change in place and so at once, and holdings for a snapshot."""
+        holdings = tuple(self.holdings.values())
+        return {
+            "systems": [
+                [each.proposed.model_dump_json(), each.approved, each.accepted, *each.investors]
+                for each in self.systems.values()
+            ],
+            "holdings": (each.model_dump_json() for each in holdings),
+        }
+
+    def load(self, dumped: Loaded) -> None:
+        """Take over what `dump` gave."""
+        for text, approved, accepted, *investors in dumped["systems"]:
+            proposed = SystemProposed.model_validate_json(text)
+            self.systems[proposed.system] = System(proposed, approved, accepted, investors)
+        for text in dumped["holdings"]:
+            self.evolve(HoldingOpened.model_validate_json(text))
+
     def _system(self, system: str) -> System:
         found = self.systems.get(system)
         if found is None:
@@ -74,6 +98,7 @@ class Systems:
         body = order.body(ProposeSystem)
         if not {"developer", "originator"} & order.signer.roles:
             raise Refused("wrong-role", "only a developer or originator proposes", field="member")
+        check_name(body.system, "body.system")
         if body.system in self.systems:
             raise Refused("system-exists", f"{body.system} is proposed", field="body.system")
         try:
@@ -82,6 +107,10 @@ class Systems:
             raise Refused(
                 "unknown-time-zone", f"no time zone {body.time_zone}", field="body.time_zone"
             ) from error
+        if HOUR_S % body.rating_interval_s:
+            raise Refused(
+                "rating-interval", "it must divide an hour", field="body.rating_interval_s"
+            )
         if body.terms.return_ppm_year:
             raise Refused(
                 "return-not-accrued",
@@ -102,6 +131,7 @@ class Systems:
             nameplate_w=body.nameplate_w,
             site=body.site,
             time_zone=body.time_zone,
+            rating_interval_s=body.rating_interval_s,
             terms=body.terms,
             command=order.text,
         )
@@ -186,6 +216,7 @@ class Systems:
         system = self._system(body.system)
         if not system.accepted:
             raise Refused("raise-not-accepted", "its raise is not accepted", field="body.system")
+        check_name(body.holding, "body.holding")
         if body.holding in self.holdings:
             raise Refused("holding-exists", f"{body.holding} is open", field="body.holding")
         recipient = self._authority.member(body.recipient)

@@ -25,8 +25,8 @@ def followers(settings: OracleSettings) -> dict[str, str]:
     readings = [READINGS.stream(str(part)) for part in range(settings.partitions)]
     return {
         **dict.fromkeys(readings, "ingest"),
-        LEDGER.stream(settings.book): "ledger",
-        BILLING.stream(settings.book): "billing",
+        **{LEDGER.stream(book): "ledger" for book in settings.all_books},
+        **{BILLING.stream(book): "billing" for book in settings.all_books},
         ANCHORS.stream(""): "anchor",
     }
 

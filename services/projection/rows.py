@@ -8,6 +8,10 @@ from libs.events import (
     AgreementOpened,
     AnchorFailed,
     AnchorPrepared,
+    EnergyMinted,
+    EnergyRetired,
+    EnergyShortfallBooked,
+    EnergyTransferred,
     Fact,
     FundsDeposited,
     HeadAnchored,
@@ -15,24 +19,54 @@ from libs.events import (
     InvestmentMade,
     InvoiceIssued,
     InvoicePaid,
+    KeyRotated,
     MemberRegistered,
+    MemberSuspended,
     MeterEnrolled,
+    OrderPlaced,
+    OrderWithdrawn,
     OwnershipTransferred,
     PaymentSettled,
     RaiseAccepted,
+    ReadingCorrected,
     ReadingRecorded,
     ReadingRefused,
     Recorded,
+    RoleGranted,
+    SlotCleared,
     SystemApproved,
     SystemProposed,
     TariffPublished,
     TimeAdvanced,
     TimeReached,
+    TradeCancelled,
+    TradeCreated,
+    TradeExecuted,
+    TradeExpired,
+    TransferPosted,
+    TransferReserved,
+    TransferReversed,
+    TransferVoided,
 )
 from libs.events.subjects import BILLING, LEDGER
 from libs.rules.postings import is_debit_account, postings
-from services.projection.tables import ACCOUNT_BALANCE, CLAIM_BALANCE, Table, Values
-from services.projection.views import anchoring, books, invoicing, metering, register
+from services.projection.tables import (
+    ACCOUNT_BALANCE,
+    CLAIM_BALANCE,
+    CLAIM_ENTRY,
+    ENTRY,
+    Table,
+    Values,
+)
+from services.projection.views import (
+    anchoring,
+    books,
+    energy,
+    invoicing,
+    metering,
+    register,
+    transfers,
+)
 
 Rows = Iterable[tuple[Table, Values]]
 """Rows, each with its table."""
@@ -44,28 +78,50 @@ VIEWS: Final[Mapping[type[Fact], View]] = {
     AgreementOpened: invoicing.agreement_opened,
     AnchorFailed: anchoring.anchor_failed,
     AnchorPrepared: anchoring.anchor_prepared,
+    EnergyMinted: energy.minted,
+    EnergyRetired: energy.retired,
+    EnergyShortfallBooked: energy.shortfall_booked,
+    EnergyTransferred: energy.transferred,
     FundsDeposited: books.funds_deposited,
     HeadAnchored: anchoring.head_anchored,
     HoldingOpened: books.holding_opened,
     InvestmentMade: books.investment_made,
     InvoiceIssued: invoicing.invoice_issued,
     InvoicePaid: invoicing.invoice_paid,
+    KeyRotated: register.key_rotated,
     MemberRegistered: register.member_registered,
+    MemberSuspended: register.member_suspended,
     MeterEnrolled: metering.meter_enrolled,
+    OrderPlaced: energy.order_placed,
+    OrderWithdrawn: energy.order_withdrawn,
     OwnershipTransferred: books.ownership_transferred,
     PaymentSettled: books.payment_settled,
     RaiseAccepted: books.raise_accepted,
+    ReadingCorrected: metering.reading_corrected,
     ReadingRecorded: metering.reading_recorded,
     ReadingRefused: metering.reading_refused,
+    RoleGranted: register.role_granted,
+    SlotCleared: energy.slot_cleared,
     SystemApproved: books.system_approved,
     SystemProposed: books.system_proposed,
     TariffPublished: register.tariff_published,
     TimeAdvanced: register.time_advanced,
     TimeReached: register.time_reached,
+    TradeCancelled: energy.trade_cancelled,
+    TradeCreated: energy.trade_created,
+    TradeExecuted: energy.trade_executed,
+    TradeExpired: energy.trade_expired,
+    TransferPosted: transfers.posted,
+    TransferReserved: transfers.reserved,
+    TransferReversed: transfers.reversed_,
+    TransferVoided: transfers.voided,
 }
 """A fact that stands here has rows of its own; every other one is only counted."""
 
-_BALANCES: Final = {LEDGER.name: ACCOUNT_BALANCE, BILLING.name: CLAIM_BALANCE}
+_BALANCES: Final = {
+    LEDGER.name: (ACCOUNT_BALANCE, ENTRY),
+    BILLING.name: (CLAIM_BALANCE, CLAIM_ENTRY),
+}
 
 
 def rows_of(recorded: Recorded[Fact]) -> Rows:
@@ -76,17 +132,36 @@ def rows_of(recorded: Recorded[Fact]) -> Rows:
     """
     view = VIEWS.get(type(recorded.fact))
     rows = () if view is None else view(recorded)
-    table = _BALANCES.get(recorded.stream.partition("_")[0])
-    return rows if table is None else itertools.chain(rows, _balances(table, recorded))
+    tables = _BALANCES.get(recorded.stream.partition("_")[0])
+    return rows if tables is None else itertools.chain(rows, _entries(*tables, recorded))
 
 
-def _balances(table: Table, recorded: Recorded[Fact]) -> Rows:
-    """Give each account's change on its normal side.
+def _entries(balance: Table, entry: Table, recorded: Recorded[Fact]) -> Rows:
+    """Give each account's change on its normal side, as a sum and as a line.
 
     One table receives what one stream posts; accounts to which two streams post are joined when
-    they are read, so that a single half may stand below zero.
+    they are read, so that a single half may stand below zero. All that is held for a member is one
+    account here, `hold:<member>`; its lines say what for.
     """
-    for entry in postings(recorded.fact):
-        for account, sign in ((entry.debit, 1), (entry.credit, -1)):
-            change = entry.amount * (sign if is_debit_account(account) else -sign)
-            yield table, (recorded.stream, entry.asset, account, change)
+    stream, sequence, envelope = recorded.stream, recorded.sequence, recorded.envelope
+    about = (type(recorded.fact).fact_name, envelope.id, envelope.time)
+    part = 0
+    for posting in postings(recorded.fact):
+        for name, sign in ((posting.debit, 1), (posting.credit, -1)):
+            change = posting.amount * (sign if is_debit_account(name) else -sign)
+            account, held_for = _view_account(name)
+            part += 1
+            yield balance, (stream, posting.asset, account, change)
+            yield entry, (stream, sequence, part, posting.asset, account, held_for, change, *about)
+
+
+def _view_account(name: str) -> tuple[str, str | None]:
+    """Part the name of a hold into its account here and what it is held for.
+
+    A row of balances for every trade would stay for ever, at zero.
+    """
+    first, _, rest = name.partition(":")
+    if first != "hold":
+        return name, None
+    member, _, held_for = rest.partition(":")
+    return f"hold:{member}", held_for

@@ -38,7 +38,7 @@ class ProjectionSettings(ServiceSettings):
     def fact_streams(self) -> tuple[str, ...]:
         """Name every fact stream that is projected."""
         parts = [str(number) for number in range(self.partitions)]
-        of = {"partition": parts, "book": [self.book], "nothing": [""]}
+        of = {"partition": parts, "book": self.all_books, "nothing": [""]}
         return tuple(
             family.stream(part) for family in FAMILIES.values() for part in of[family.parted_by]
         )

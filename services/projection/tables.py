@@ -80,7 +80,24 @@ METER: Final = _table(
     1,
 )
 MEMBER: Final = _table(
-    "member", "member stream sequence address roles registered_at", Merge.LATEST, 1
+    "member",
+    "member stream sequence address roles registered_at business_name energy_type "
+    "daily_consumption_wh available_energy_wh opening_book opening_energy_wh opening_asset "
+    "opening_stroops",
+    Merge.LATEST,
+    1,
+)
+MEMBER_ROLES: Final = _table(
+    "member_roles", "member stream sequence roles granted_at", Merge.LATEST, 1
+)
+MEMBER_KEY: Final = _table(
+    "member_key", "member stream sequence address rotated_at", Merge.LATEST, 1
+)
+MEMBER_SUSPENSION: Final = _table(
+    "member_suspension",
+    "member stream sequence is_suspended reason decided_at",
+    Merge.LATEST,
+    1,
 )
 TARIFF: Final = _table(
     "tariff",
@@ -149,6 +166,60 @@ INVOICE_PAID: Final = _table(
     "invoice_paid", "stream sequence invoice agreement total_stroops paid_at"
 )
 CLAIM_BALANCE: Final = _table("claim_balance", "stream asset account balance", Merge.SUM, 3)
+READING_CORRECTED: Final = _table(
+    "reading_corrected",
+    "stream sequence meter correction first_interval_at interval_s interval_count generated_wh "
+    "consumed_wh imported_wh exported_wh reason corrected_at",
+)
+_ENTRY: Final = "stream sequence part asset account held_for change fact fact_id at"
+ENTRY: Final = _table("entry", _ENTRY)
+CLAIM_ENTRY: Final = _table("claim_entry", _ENTRY)
+ENERGY_MINTED: Final = _table(
+    "energy_minted",
+    "stream sequence mint member reason energy_wh served_wh system holding first_interval_at "
+    "interval_count minted_at",
+)
+ENERGY_SHORTFALL: Final = _table(
+    "energy_shortfall", "stream sequence member system holding energy_wh taken_wh booked_at"
+)
+ENERGY_TRANSFER: Final = _table(
+    "energy_transfer",
+    "stream sequence transfer from_member to_member energy_wh metadata transferred_at",
+)
+ENERGY_RETIRED: Final = _table(
+    "energy_retired", "stream sequence retirement member energy_wh purpose retired_at"
+)
+TRADE: Final = _table(
+    "trade",
+    "stream sequence trade seller buyer asset energy_wh price_stroops_per_kwh total_stroops "
+    "expires_at slot_at metadata created_at",
+)
+TRADE_ENDED: Final = _table(
+    "trade_ended",
+    "stream sequence trade status reason seller buyer asset energy_wh price_stroops_per_kwh "
+    "total_stroops slot_at bid offer ended_at",
+)
+MARKET_ORDER: Final = _table(
+    "market_order",
+    "stream sequence order_id member side slot_at asset energy_wh limit_stroops_per_kwh "
+    "held_stroops placed_at",
+)
+MARKET_ORDER_ENDED: Final = _table(
+    "market_order_ended",
+    "stream sequence order_id energy_wh returned_stroops reason ended_at",
+)
+SLOT_CLEARED: Final = _table(
+    "slot_cleared",
+    "stream sequence slot_at asset orders price_stroops_per_kwh energy_wh match_count cleared_at",
+)
+TRANSFER_STEP: Final = _table(
+    "transfer_step",
+    "stream sequence transfer step from_member to_book from_book expires_at returned_stroops "
+    "returned_wh reason metadata at",
+)
+TRANSFER_LEG: Final = _table(
+    "transfer_leg", "stream sequence part to_member asset amount_stroops energy_wh"
+)
 ANCHOR_PREPARED: Final = _table(
     "anchor_prepared",
     "stream sequence log round round_text round_sha256 account network account_sequence "

@@ -55,7 +55,7 @@ def test_wrong_settings_are_named_and_not_repeated(name: str, value: str) -> Non
 
 
 def test_streams() -> None:
-    assert streams_of("b", 2) == (
+    assert streams_of(["b"], 2) == (
         "READINGS_0",
         "READINGS_1",
         "METERS_0",

@@ -28,7 +28,7 @@ DAY = 86_400
 START = datetime(2016, 7, 1, 7, tzinfo=UTC)
 LOG_SEED = hashlib.sha256(b"the logs of the tests").digest()
 ACCOUNT = Keypair.from_raw_ed25519_seed(hashlib.sha256(b"the anchor of the tests").digest())
-INPUTS = streams_of("pilot", 1)
+INPUTS = streams_of(["pilot"], 1)
 STREAMS = ("ANCHORS", *INPUTS)
 
 

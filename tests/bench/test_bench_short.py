@@ -21,10 +21,33 @@ PATHS = (
     "fact -> visible row",
     "fact -> visible at half load, p50",
     "fact -> visible at half load, p99",
+    "PostgreSQL trade, one call",
+    "PostgreSQL trade, plain statements",
+    "eventsourcing library on PostgreSQL",
+    "bare verification of commands",
+    "bare appends of trades",
+    "signed execute -> durable, answered",
+    "... beside its raw parts",
+    "execute -> answer at half load, p50",
+    "execute -> answer at half load, p99",
+    "signed batches of 500 -> durable, answered",
+    "CPU per execute, 10 members",
+    "... 100 members, 2,000 facts",
+    "start by replay, 2,000 facts",
+    "... from a snapshot, 2,000 facts",
 )
 
-COMPARED = {"signed report -> durable, receipt", "fact -> visible row"}
-"""Paths that stand beside their raw parts, with a bar."""
+COMPARED = {
+    "signed report -> durable, receipt",
+    "fact -> visible row",
+    "signed execute -> durable, answered",
+    "... beside its raw parts",
+    "execute -> answer at half load, p99",
+    "signed batches of 500 -> durable, answered",
+    "... 100 members, 2,000 facts",
+    "... from a snapshot, 2,000 facts",
+}
+"""Paths that stand beside what they are compared with, with a bar."""
 
 MACHINE = {"cores", "processor", "system", "python", "load_before"}
 

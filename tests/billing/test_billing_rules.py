@@ -20,7 +20,9 @@ from libs.events.invoicing import AgreementOpened, InvoiceIssued, InvoicePaid
 from libs.events.metering import (
     MeterEnrolled,
     MeterHead,
+    ReadingCorrected,
     ReadingRecorded,
+    RegisterCorrection,
     RegisterDifferences,
     RegisterName,
     RegisterValue,
@@ -112,6 +114,7 @@ def system(zone: str = "UTC") -> SystemProposed:
         nameplate_w=5_000,
         site="roof",
         time_zone=zone,
+        rating_interval_s=900,
         terms=TERMS,
         command=ANY_COMMAND_SIGNED,
     )
@@ -194,6 +197,64 @@ def test_an_invoice_waits_until_its_inputs_have_reached_the_time(missing: str) -
     stage.given(stage.history.reach(missing, START + timedelta(days=31)))
     stage.follow_up()
     assert len(invoices(stage)) == 1
+
+
+def correction(meter: str, at: datetime, *deltas: int) -> ReadingCorrected:
+    register: RegisterName = "generated" if meter == "pv" else "consumed"
+    return ReadingCorrected(
+        meter=meter,
+        correction="approver.fix",
+        first_interval_at=at,
+        interval_s=900,
+        registers=(RegisterCorrection(name=register, deltas_wh=deltas),),
+        reason="test",
+        command=ANY_COMMAND_SIGNED,
+    )
+
+
+def test_a_correction_before_the_cut_off_changes_the_invoice() -> None:
+    stage = measured(opened(), [100, 100], [100, 100])
+    late = START + timedelta(minutes=15)
+    stage.given(
+        stage.history.record(READINGS, "pv", correction("pv", START, -30)),
+        stage.history.record(READINGS, "load", correction("load", late, -60)),
+    )
+    stage.advance(31, READINGS, LEDGER)
+    (invoice,) = invoices(stage)
+    assert invoice.lines[0].energy_wh == 70 + 40
+    assert (invoice.generated_wh, invoice.consumed_wh) == (170, 140)
+    assert [len(each.positions) for each in invoice.readings] == [1, 1], "readings are named"
+    rules = stage.rules
+    assert isinstance(rules, Billing)
+    assert rules.corrections_after_issue() == []
+
+
+def test_a_correction_after_the_cut_off_changes_no_invoice_and_is_told() -> None:
+    stage = measured(opened(), [100], [100])
+    stage.advance(31, READINGS, LEDGER)
+    stage.given(stage.history.record(READINGS, "pv", correction("pv", START, -30)))
+    stage.advance(62, READINGS, LEDGER)
+    june, july = invoices(stage)
+    assert (june.lines[0].energy_wh, july.total_stroops) == (100, 0)
+    rules = stage.rules
+    assert isinstance(rules, Billing)
+    assert rules.corrections_after_issue() == ["approver.fix"]
+
+
+def test_holdings_and_meters_count_from_when_they_were_there() -> None:
+    stage = opened()
+    middle = START + timedelta(minutes=15)
+    stage.given(
+        stage.history.record(LEDGER, "h2", holding(1_000, "h2", "eve"), time=middle),
+        stage.history.record(METERS, "load2", enrolment("load2", "consumption", "h2"), time=middle),
+    )
+    measured(stage, [100, 100], [100, 100])
+    stage.given(stage.history.record(READINGS, "load2", reading("load2", 1, middle, [0])))
+    stage.advance(31, READINGS, LEDGER)
+    (invoice,) = invoices(stage)
+    # Alone in the first interval; of the second one half is his own, the other half eve's.
+    assert invoice.lines[0].energy_wh == 100 + 50
+    assert invoice.rated_intervals == 2
 
 
 def test_lines_name_their_readings_and_price() -> None:
@@ -349,7 +410,9 @@ def test_a_month_with_nothing_used_has_an_invoice_of_zero_that_is_paid_at_once()
         ("eve", {}, "not-your-holding"),
         ("home", {"tariff": "none"}, "unknown-tariff"),
         ("home", {"terms": Terms(return_ppm_year=1, minimum_payment_stroops=0)}, "other-terms"),
-        ("home", {"rating_interval_s": 1_000}, "rating-interval"),
+        ("home", {"rating_interval_s": 1_800}, "other-interval"),
+        ("home", {"agreement": "time"}, "id-reserved"),
+        ("home", {"agreement": "book-second"}, "id-reserved"),
         ("home", {"first_day": "2026-05-30"}, "first-day-past"),
         ("home", {"first_day": "9999-12-31"}, "first-day-far"),
         ("home", {"first_day": "2026-05-31"}, "tariff-gap"),

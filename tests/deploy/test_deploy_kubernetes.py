@@ -301,10 +301,25 @@ def test_production_has_three_brokers_on_three_machines_and_three_copies() -> No
     assert headless["spec"]["publishNotReadyAddresses"] is True
 
 
+CAN_STAND_BY = {"dev": set[str](), "production": {"ledger"}}
+"""Services of which a second process waits for the first to be lost."""
+
+
+def test_production_has_a_ledger_that_stands_by_on_another_machine() -> None:
+    (ledger,) = (
+        one for one in each("production", "Deployment") if one["metadata"]["name"] == "ledger"
+    )
+    assert ledger["spec"]["replicas"] == 2
+    rolling = ledger["spec"]["strategy"]["rollingUpdate"]
+    assert rolling == {"maxUnavailable": 1, "maxSurge": 0}, "one stays while the other is replaced"
+    spread = {one["topologyKey"] for one in spec_of(ledger)["topologySpreadConstraints"]}
+    assert "kubernetes.io/hostname" in spread
+
+
 @pytest.mark.parametrize("overlay", deployed.OVERLAYS)
 def test_a_stream_has_one_writer_even_while_it_is_replaced(overlay: str) -> None:
     for workload in each(overlay, "Deployment"):
-        if workload["metadata"]["name"] == "gateway":
+        if workload["metadata"]["name"] in {"gateway", *CAN_STAND_BY[overlay]}:
             continue
         assert workload["spec"]["replicas"] == 1
         assert workload["spec"]["strategy"] == {"type": "Recreate"}

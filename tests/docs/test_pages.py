@@ -208,7 +208,7 @@ def test_the_data_folder_is_explained() -> None:
     folder = Folder(Path("x"))
     files = {folder.lock.name, folder.credentials.name, folder.state.name}
     told = {cell.strip("`") for cell in rows_of(OPERATE, "The data folder")}
-    assert told == files | {"broker", "devnet", "logs", "postgres", "teller"}
+    assert told == files | {"broker", "devnet", "logs", "postgres", "snapshots", "teller"}
 
 
 def test_every_log_event_and_code_exists() -> None:

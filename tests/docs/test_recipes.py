@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from heliograph.environment import SERVICES
-from libs.events.commands import COMMANDS
+from libs.events.command import COMMANDS
 from libs.events.fact import REGISTRY
 from libs.events.subjects import FAMILIES, family_of
 from libs.rules.postings import postings
@@ -49,7 +49,7 @@ def test_every_service_has_an_extra() -> None:
 
 
 def test_every_family_of_streams_is_anchored() -> None:
-    anchored = {family_of(stream)[0].name for stream in streams_of("pilot", 1)}
+    anchored = {family_of(stream)[0].name for stream in streams_of(["pilot"], 1)}
     assert anchored | {"ANCHORS"} == set(FAMILIES)
 
 

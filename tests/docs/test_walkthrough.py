@@ -190,7 +190,7 @@ def judged(played: Played) -> list[str]:
 def recorded(played: Played) -> list[str]:
     row, _ = played.one("READINGS_0", "ReadingRecorded", meter=METER, seq=SEQ)
     envelope = json.loads(row.data)
-    assert envelope["seen"].startswith("METERS_0:2:")
+    assert " METERS_0:2:" in f" {envelope['seen']}"
     return [f"`n` is {envelope['n']}", f"fact {row.sequence}", f"{len(row.data):,} bytes"]
 
 

@@ -162,7 +162,7 @@ def every_settings() -> tuple[ServiceSettings, ...]:
     return (
         settings_of(IngestSettings),
         settings_of(OracleSettings, played_from=CALENDAR.starts_at),
-        settings_of(LedgerSettings, first_approver=roles.key_of("approver").address),
+        settings_of(LedgerSettings, first_approver=roles.key_of("approver").address, standby=False),
         settings_of(BillingSettings),
         settings_of(
             AnchorSettings,

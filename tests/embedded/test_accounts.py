@@ -271,6 +271,24 @@ async def test_only_the_gateway_sends_commands(town: Town) -> None:
     assert heard == [GATEWAY] * len(COMMANDED)
 
 
+async def test_only_processes_of_one_service_ask_each_other_who_holds_the_pen(town: Town) -> None:
+    heard: list[str] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(f"{message.subject} by {message.data.decode()}")
+        await message.respond(b"I do")
+
+    for service in COMMANDED:
+        await (await town.enter(service)).subscribe(f"lease.{service}.>", cb=hear)
+    await town.settle()
+    for user in EVERYBODY:
+        client = await town.enter(user)
+        for service in COMMANDED:
+            await client.publish(f"lease.{service}.STREAM", user.encode(), reply=f"_INBOX.{user}")
+    await town.settle()
+    assert sorted(heard) == sorted(f"lease.{service}.STREAM by {service}" for service in COMMANDED)
+
+
 async def test_nobody_listens_to_more_than_own_inbox_and_commands(town: Town) -> None:
     for user in EVERYBODY:
         town.complaints.clear()
@@ -285,9 +303,8 @@ async def test_nobody_listens_to_more_than_own_inbox_and_commands(town: Town) ->
             "intake.>",
             "$MQTT.>",
         ]
-        subjects += [
-            f"commands.{service}.>" for service in (*COMMANDED, "anchor") if service != user
-        ]
+        others = [service for service in (*COMMANDED, "anchor") if service != user]
+        subjects += [f"{kind}.{service}.>" for service in others for kind in ("commands", "lease")]
         for subject in subjects:
             await client.subscribe(subject)
         await town.settle(user)

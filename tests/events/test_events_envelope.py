@@ -26,7 +26,8 @@ from libs.events.errors import InvalidFact
 from libs.events.fact import Fact
 from libs.events.metering import ReadingRecorded
 from libs.events.positions import Position, fact_hash
-from tools.examples import AUGUST, DEPLOYMENT, LEDGER, READINGS, Example, examples
+from tools.example_parts import AUGUST, DEPLOYMENT, LEDGER, READINGS, Example
+from tools.examples import examples
 
 EXAMPLES = {example.name: example for example in examples()}
 READING = EXAMPLES["ReadingRecorded.v1"]

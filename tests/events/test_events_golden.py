@@ -11,14 +11,15 @@ from typing import Any
 
 import pytest
 
-from libs.events.commands import COMMANDS, read_command, write_command
+from libs.events.command import COMMANDS, read_command, write_command
 from libs.events.envelope import decode
 from libs.events.fact import LATEST, REGISTRY
 from libs.events.jws import MessageType, Signed, parse, verify
 from libs.events.metering import Report
 from libs.events.positions import Position, fact_hash
 from tools import golden
-from tools.examples import DEPLOYMENT, Example, examples, payloads
+from tools.example_parts import DEPLOYMENT, Example
+from tools.examples import examples, payloads
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FACTS = GOLDEN / "facts"

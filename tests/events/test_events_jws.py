@@ -26,6 +26,7 @@ from joserfc.jwk import OKPKey
 from libs.events.errors import InvalidSignature
 from libs.events.ids import public_key_of
 from libs.events.jws import (
+    COMMAND_SIZE_MAX,
     SIGNED_SIZE_MAX,
     MessageType,
     Signed,
@@ -110,7 +111,9 @@ def foreign(text: str, address: str) -> jws.CompactSignature:
     with warnings.catch_warnings():
         # RFC 9864 prefers the name `Ed25519` to `EdDSA`; our contract is older and names `EdDSA`.
         warnings.filterwarnings("ignore", "EdDSA is deprecated", SecurityWarning)
-        return jws.deserialize_compact(text, key, algorithms=["EdDSA"])
+        registry = jws.JWSRegistry(algorithms=["EdDSA"])
+        registry.max_payload_length = COMMAND_SIZE_MAX
+        return jws.deserialize_compact(text, key, registry=registry)
 
 
 def by_name(vector: dict[str, Any]) -> str:
@@ -247,11 +250,16 @@ def test_a_message_of_one_type_never_passes_for_another() -> None:
         assert verdicts == {kind: "valid" if kind == signed_as else "typ" for kind in all_kinds}
 
 
-def test_the_largest_message_has_64_kib() -> None:
+def test_the_largest_command_has_160_kib_and_everything_else_64() -> None:
     sizes = {v["name"]: len(text_of(v)) for v in VECTORS if "large" in v["name"]}
 
-    assert sizes == {"valid of the largest size": 65_536, "form: one byte too large": 65_537}
-    assert SIGNED_SIZE_MAX == 65_536
+    assert sizes == {
+        "valid of the largest size": 163_840,
+        "form: one byte too large": 163_841,
+        "valid report of the largest size": 65_536,
+        "form: a report two bytes too large": 65_538,
+    }
+    assert (SIGNED_SIZE_MAX, COMMAND_SIZE_MAX) == (65_536, 163_840)
 
 
 def test_a_step_that_fails_does_not_hide_an_earlier_one() -> None:

@@ -13,26 +13,28 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from libs.events.commands import read_command
+from libs.events.batch import Batch, item_command
+from libs.events.command import COMMANDS, command_schema, read_command
 from libs.events.envelope import decode
 from libs.events.errors import InvalidFact, InvalidSignature
 from libs.events.jws import Signed
 from libs.events.metering import Report
-from tools.examples import DEPLOYMENT, Example, examples, payloads
+from tools.example_parts import DEPLOYMENT, Example
+from tools.examples import examples, payloads
 
 EXAMPLES = {example.name: example for example in examples()}
 PAYLOADS = {name: data for name, data in payloads().items() if name.startswith("Command.")}
-OPTIONAL = {"command", "holding", "seq", "until_at", "after", "down"}
 
 WRONG: dict[type, tuple[Any, ...]] = {
+    bool: (1, 0, "true", None, [True]),
     int: (1.0, 1.5, "1", True, None, [1], {}, 2**53, -1, 10**40),
-    str: (1, True, None, ["a"], {}, "a\n", "\u00e9 ", "a b*", "x" * 70_000),
+    str: (1, True, None, ["a"], {}, "a\n", "\u00e9 ", "a b*", "x" * 200_000),
     list: ({}, "a", None, 1, [None], [[]]),
     dict: ([], "a", None, 1),
 }
 """What is put in place of a value of each kind."""
 
-FREE_TEXT = {"detail", "network", "round_text", "reason", "source"}
+FREE_TEXT = {"detail", "network", "round_text", "reason", "source", "note", "name"}
 """Members that may hold any text up to a length."""
 
 Place = tuple[str | int, ...]
@@ -58,24 +60,49 @@ def put(document: Any, place: Place, value: Any) -> Any:
     return changed
 
 
-def faults(document: Any) -> Iterator[Changed]:
+def _part(schema: Any, step: str | int, root: Any) -> Any:
+    """The schema of one member or item, references and alternatives resolved."""
+    found = schema["items"] if isinstance(step, int) else schema.get("properties", {}).get(step)
+    found = found or schema.get("additionalProperties") or schema.get("patternProperties") or {}
+    found = next((each for each in found.get("anyOf", ()) if each.get("type") != "null"), found)
+    return root["$defs"][found["$ref"].rpartition("/")[2]] if "$ref" in found else found
+
+
+def is_optional(schema: Any, place: Place) -> bool:
+    """Tell by the JSON Schema whether a member may be absent; what it may hold is not asked."""
+    parent = schema
+    for step in place[:-1]:
+        parent = _part(parent, step, schema)
+    return isinstance(place[-1], str) and place[-1] not in parent.get("required", ())
+
+
+def faults(document: Any, schema: Any) -> Iterator[Changed]:
     """The document with one fault, many times, each with a word on what and where."""
     for place, value in places(document):
         name = ".".join(map(str, place))
         if place:
             for wrong in WRONG[type(value)]:
-                if place[-1] in FREE_TEXT and isinstance(wrong, str) and len(wrong) < 1_000:
-                    continue
-                if str(place[-1]).endswith("_xdr") and str(wrong).startswith("x"):
-                    continue  # base64 of a length that an envelope may have
-                if place[-1] in OPTIONAL and wrong is None:
-                    continue
-                yield f"{name} = {str(wrong)[:20]!r}", put(document, place, wrong)
+                if not _may_be(schema, place, wrong):
+                    yield f"{name} = {str(wrong)[:20]!r}", put(document, place, wrong)
         if isinstance(value, dict):
-            yield f"{name} with a member more", _with_more(document, place)
+            if place[-1:] != ("metadata",):
+                yield f"{name} with a member more", _with_more(document, place)
             for member in value:
-                if member not in OPTIONAL:
+                if not is_optional(schema, (*place, member)):
                     yield f"{name} without {member}", _without(document, (*place, member))
+
+
+def _may_be(schema: Any, place: Place, wrong: Any) -> bool:
+    """Tell whether what is wrong elsewhere is right at this place."""
+    is_text = isinstance(wrong, str)
+    return any(
+        (
+            place[-1] in FREE_TEXT and is_text and len(wrong) < 1_000,
+            str(place[-1]).endswith("_xdr") and is_text and wrong.startswith("x"),  # base64
+            "deltas_wh" in place and wrong == -1,  # a correction may be of either sign
+            wrong is None and is_optional(schema, place),
+        )
+    )
 
 
 def _with_more(document: Any, place: Place) -> Any:
@@ -111,9 +138,15 @@ def fact_fault(stream: str, subject: str, data: bytes) -> str | None:
 
 def command_fault(payload: bytes) -> InvalidSignature | None:
     try:
-        read_command(Signed("", payload, b"", b""))
+        claims = read_command(Signed("", payload, b"", b""))
     except InvalidSignature as error:
         return error
+    items = claims.body.commands if isinstance(claims.body, Batch) else ()
+    for number, item in enumerate(items):  # each is refused by itself
+        try:
+            item_command(claims, item)
+        except InvalidSignature as error:
+            return InvalidSignature(f"body.commands.{number}.{error}", rule="command-schema")
     return None
 
 
@@ -129,7 +162,7 @@ def is_refused_report(payload: bytes) -> bool:
 def test_a_fact_is_exactly_what_it_says(example: Example) -> None:
     subject, data = example.encoded()
     document = json.loads(data)
-    found = list(faults(document["data"]))
+    found = list(faults(document["data"], type(example.fact).model_json_schema()))
     rules = {
         what: fact_fault(example.stream, subject, written(document | {"data": changed}))
         for what, changed in found
@@ -142,7 +175,8 @@ def test_a_fact_is_exactly_what_it_says(example: Example) -> None:
 @pytest.mark.parametrize("name", PAYLOADS)
 def test_a_command_is_exactly_what_it_says_and_a_refusal_names_the_member(name: str) -> None:
     document = json.loads(PAYLOADS[name])
-    found = list(faults(document))
+    schema = command_schema(COMMANDS[name.removeprefix("Command.")])
+    found = list(faults(document, schema))
     refusals = {what: command_fault(written(changed)) for what, changed in found}
     misnamed = {
         what: str(error)
@@ -159,7 +193,7 @@ def test_a_command_is_exactly_what_it_says_and_a_refusal_names_the_member(name: 
 
 def test_a_report_is_exactly_what_it_says() -> None:
     document = json.loads(payloads()["Report"])
-    found = list(faults(document))
+    found = list(faults(document, Report.model_json_schema()))
     passed = [what for what, changed in found if not is_refused_report(written(changed))]
 
     assert len(found) > 20

@@ -55,7 +55,7 @@ def test_the_table_is_that_of_the_decision() -> None:
         "METERS": ("meters", "partition", "ingest", ("ledger", "billing")),
         "MEMBERS": ("members", "nothing", "ledger", ("ingest", "billing", "oracle")),
         "PRICES": ("prices", "nothing", "oracle", ("ingest", "ledger", "billing", "anchor")),
-        "LEDGER": ("ledger", "book", "ledger", ("billing", "oracle")),
+        "LEDGER": ("ledger", "book", "ledger", ("ledger", "billing", "oracle")),
         "BILLING": ("billing", "book", "billing", ("ledger", "oracle")),
         "ANCHORS": ("anchors", "nothing", "anchor", ("oracle",)),
     }

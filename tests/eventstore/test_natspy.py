@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 
 from libs.eventstore import Frame, JetStreamStore, StreamSpec, declare
 from libs.eventstore.appending import Append, append_once
@@ -24,6 +25,7 @@ def test_the_overridden_parts_have_the_known_form() -> None:
         Client._process_msg: ["self", "sid", "subject", "reply", "data", "headers"],
         Client._remove_sub: ["self", "sid", "max_msgs"],
         Client._process_connect_init: ["self"],
+        TcpTransport.write: ["self", "payload"],
     }
     for method, names in wanted.items():
         assert list(inspect.signature(method).parameters) == names, method
@@ -47,6 +49,22 @@ async def test_a_block_is_written_at_once_and_in_order(own_server: NatsServer) -
     await client.flush()
     assert block in written
     await client.close()
+
+
+async def test_what_is_written_now_is_there_before_anything_is_awaited(
+    own_server: NatsServer,
+) -> None:
+    client, other = TappedClient(), TappedClient()
+    for each in (client, other):
+        await each.connect(own_server.url)
+    subscription = await other.subscribe("s.a")
+    await other.flush()
+
+    assert client.write_now(b"PUB s.a 5\r\nhello\r\n")
+    assert (await subscription.next_msg(timeout=5)).data == b"hello"
+    await client.close()
+    assert not client.write_now(b"PUB s.a 5\r\nhello\r\n")
+    await other.close()
 
 
 async def test_a_tapped_subscription_gets_raw_messages_and_others_go_on(

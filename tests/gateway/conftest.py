@@ -14,6 +14,7 @@ from services.gateway.database import Views
 from services.gateway.settings import GatewaySettings
 from services.gateway.state import State
 from services.projection.settings import ProjectionSettings
+from tests.gateway.network import tell_network
 from tests.projection.pg import Server
 from tests.projection.running import run_once
 from tests.projection.story import tell
@@ -91,3 +92,27 @@ async def api(state: State) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_app(state), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         yield client
+
+
+_NETWORKS: dict[int, str] = {}
+
+
+@pytest.fixture
+async def network(postgres: Server, health: Health) -> AsyncIterator[httpx.AsyncClient]:
+    """A gateway's API before the told energy network; nobody changes it."""
+    if postgres.port not in _NETWORKS:
+        dsn = await postgres.new_database()
+        store = memory()
+        await tell_network(World(store))
+        await project(dsn, store)
+        _NETWORKS[postgres.port] = postgres.reader(dsn)
+    state = await made_state(_NETWORKS[postgres.port], health)
+    async with client_of(state) as client:
+        yield client
+    await state.views.close()
+
+
+def client_of(state: State) -> httpx.AsyncClient:
+    """Ask a gateway below `/api`."""
+    transport = httpx.ASGITransport(create_app(state))
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway/api")

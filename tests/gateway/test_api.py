@@ -19,7 +19,7 @@ from services.gateway.state import State
 from tests.gateway.conftest import made_state, memory, project
 from tests.projection.pg import Server
 from tests.projection.story import tell
-from tests.projection.world import HOSTILE, World
+from tests.projection.world import HOSTILE, KEYS, World
 
 
 async def get(api: httpx.AsyncClient, path: str, status: int = 200) -> Any:
@@ -150,6 +150,7 @@ async def test_the_small_lists(api: httpx.AsyncClient) -> None:
         "ann",
         "approver",
         "bob",
+        "sol",
     ]
     meters = (await get(api, "/api/meters"))["items"]
     assert [(one["meter"], one["holding"]) for one in meters] == [("m1", None), ("m2", "sunny")]
@@ -165,6 +166,28 @@ async def test_the_small_lists(api: httpx.AsyncClient) -> None:
     positions = (await get(api, "/api/positions"))["items"]
     assert all(one["is_counted"] for one in positions)
     assert (await get(api, "/api/health"))["status"] == "ok"
+
+
+async def test_a_member_is_told_as_he_is_today(api: httpx.AsyncClient) -> None:
+    found = {one["member"]: one for one in (await get(api, "/api/members"))["items"]}
+    ann, bob, sol = found["ann"], found["bob"], found["sol"]
+    assert (ann["roles"], ann["address"]) == (["recipient"], KEYS["ann"].address)
+    assert (ann["is_suspended"], ann["suspension_reason"], ann["factory"]) == (False, None, None)
+    assert (bob["roles"], bob["address"]) == (
+        ["investor", "guarantor"],
+        KEYS["bob-renewed"].address,
+    )
+    assert (sol["is_suspended"], sol["suspension_reason"]) == (True, "unpaid-dues")
+    assert sol["factory"] == {
+        "business_name": HOSTILE.replace("\u202e", ""),
+        "energy_type": "solar",
+        "daily_consumption_wh": 100_000,
+        "available_energy_wh": 1_000_000,
+        "opening_book": "pilot",
+        "opening_energy_wh": 0,
+        "opening_asset": "TOKEN",
+        "opening_stroops": 0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -292,6 +315,8 @@ async def test_an_instant_beyond_the_years_is_refused_by_its_name(
 READS = [
     *("readings", "energy", "meters", "invoices", "invoices/x", "ownership"),
     *("members", "clock", "anchors", "refusals", "positions", "health"),
+    *("factories", "factory/x", "factory/x/balance", "factory/x/history", "trades", "trade/x"),
+    *("market/orders", "market/slots", "transfers/x", "accounts/x", "accounts/x/statement?asset=W"),
 ]
 
 
@@ -353,6 +378,8 @@ async def test_openapi_describes_every_answer(api: httpx.AsyncClient) -> None:
         for operation in methods.values():
             assert operation["description"], path
             assert {"200", "503"} <= operation["responses"].keys()
+            if "requestBody" in operation:
+                assert list(operation["requestBody"]["content"]) == ["application/jose"], path
             for parameter in operation.get("parameters", []):
                 assert parameter["description"], (path, parameter["name"])
     for name, schema in said["components"]["schemas"].items():

@@ -67,7 +67,7 @@ async def ledger(server: NatsServer) -> AsyncIterator[Client]:
 @pytest.fixture
 async def api(server: NatsServer, health: Health) -> AsyncIterator[httpx.AsyncClient]:
     state = await made_state(
-        "postgresql://nobody@127.0.0.1:1/none", health, HELIOGRAPH_GATEWAY_COMMAND_TIMEOUT_S="0.5"
+        "postgresql://nobody@127.0.0.1:1/none", health, HELIOGRAPH_GATEWAY_COMMAND_TIMEOUT_S="2"
     )
     state.nats = await nats.connect(server.url, user="gateway", password="g")
     async with _client(state) as client:
@@ -131,7 +131,7 @@ async def test_a_problem_keeps_its_status_and_words(
     [
         (signed(), {"content-type": "application/json"}, 415, "wrong-content-type"),
         (signed(), {}, 415, "wrong-content-type"),
-        ("a" * 70_000, JOSE, 413, "too-large"),
+        ("a" * 170_000, JOSE, 413, "too-large"),
         ("", JOSE, 400, "not-a-command"),
         ("a.b.c", JOSE, 400, "not-a-command"),
         (KEYS["ann"].sign("hg-report+jws", b"{}"), JOSE, 400, "not-a-command"),

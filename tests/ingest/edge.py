@@ -20,7 +20,8 @@ from nats.aio.client import Client
 from heliograph.bootstrap import declare_all
 from heliograph.broker import GATEWAY, INGEST_EDGE, Listeners, configuration, users
 from heliograph.layout import Layout, device_user
-from libs.events.commands import Body, EnrolMeter
+from libs.events.command import Body
+from libs.events.commands import EnrolMeter
 from libs.events.envelope import Draft, Recorded, decode, encode
 from libs.events.fact import Fact
 from libs.events.membership import MemberRegistered

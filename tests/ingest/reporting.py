@@ -9,6 +9,7 @@ from libs.events.envelope import Draft, Recorded
 from libs.events.fact import Fact
 from libs.events.metering import MeterEnrolled, MeterHead, RegisterValue
 from libs.events.quantities import format_instant
+from libs.rules.authority import Authority
 from services.ingest.domain import Ingest, Outcome, Verdict
 from services.ingest.past import Past, digest_of
 from services.ingest.reports import open_report
@@ -51,7 +52,11 @@ class Site:
     """Ingest's rules with one enrolled consumption meter, `home-1`, of 2,000 W."""
 
     def __init__(self, history: History | None = None) -> None:
-        self.rules = Ingest(deployment=DEPLOYMENT, stream="READINGS_0")
+        self.rules = Ingest(
+            deployment=DEPLOYMENT,
+            stream="READINGS_0",
+            authority=Authority(deployment=DEPLOYMENT, service="ingest", book="0"),
+        )
         self.history = history or History()
         if history is None:
             self.enrol("home-1")

@@ -19,7 +19,13 @@ from nats.aio.client import Client
 
 from heliograph.broker import INGEST_EDGE
 from heliograph.layout import device_user
-from libs.events.metering import MeterEnrolled, ReadingRecorded, ReadingRefused
+from libs.events.commands import CorrectReading
+from libs.events.metering import (
+    MeterEnrolled,
+    ReadingCorrected,
+    ReadingRecorded,
+    ReadingRefused,
+)
 from libs.events.timekeeping import TimeReached
 from services.ingest import intake
 from services.ingest.past import Past
@@ -182,6 +188,35 @@ async def test_topics_that_a_lax_broker_lets_through_are_refused_here(edge: Edge
     subjects = [subject for subject, _ in await edge.refusals()]
     assert set(subjects) == {"refusals.bad-topic.unknown", "refusals.unknown-meter.unknown"}
     assert len(await edge.facts("READINGS_0")) == 2
+
+
+async def test_corrections_and_enrolments_come_to_one_desk_and_end_in_two_streams(
+    edge: Edge,
+) -> None:
+    async with edge.ingest():
+        await enrol(edge, "home-1")
+        async with device(edge) as mqtt:
+            await mqtt.subscribe("receipts/rooftop/+", qos=1)
+            hub = Device(mqtt)
+            await hub.send(sign(payload(1, 0, 100, 200)))
+            assert (await hub.receipt())["outcome"] == "recorded"
+        answers = []
+        for command_id, delta_wh in (("c1", -150), ("c2", -51), ("c3", -50), ("c3", -50)):
+            values = {
+                "meter": "home-1",
+                "first_interval_at": at(1),
+                "interval_s": 900,
+                "registers": ({"name": "consumed", "deltas_wh": (delta_wh,)},),
+                "reason": "test",
+            }
+            body = CorrectReading.model_validate(values)
+            answers.append(json.loads(await edge.order("approver", command_id, body, START)))
+        assert [each.get("outcome") for each in answers] == ["accepted", None, *["accepted"] * 2]
+        assert answers[1]["type"].endswith(":below-zero")
+        assert answers[2] == answers[3]
+    facts = [each.fact for each in await edge.facts("READINGS_0")]
+    corrected = [fact for fact in facts if isinstance(fact, ReadingCorrected)]
+    assert [fact.registers[0].deltas_wh for fact in corrected] == [(-150,), (-50,)]
 
 
 async def test_reports_of_the_future_wait_for_the_clock(edge: Edge) -> None:

@@ -17,10 +17,10 @@ from libs.events.books import (
     SystemProposed,
     Terms,
 )
+from libs.events.command import Body
 from libs.events.commands import (
     AcceptRaise,
     ApproveSystem,
-    Body,
     DepositFunds,
     Invest,
     OpenHolding,
@@ -313,6 +313,8 @@ def test_the_same_id_with_another_body_is_refused() -> None:
          "minimum-payment-not-billed"),
         (book, "dev", propose(time_zone="Mars/Olympus"), "unknown-time-zone"),
         (book, "dev", propose(time_zone="/etc/passwd"), "unknown-time-zone"),
+        (book, "dev", propose(system="time"), "id-reserved"),
+        (book, "dev", propose(system="book-second"), "id-reserved"),
         (proposed, "dev", propose(), "system-exists"),
         (book, "approver", ApproveSystem(system="sun"), "unknown-system"),
         (proposed, "dev", ApproveSystem(system="sun"), "wrong-role"),
@@ -329,6 +331,7 @@ def test_the_same_id_with_another_body_is_refused() -> None:
         (held, "home", AcceptRaise(system="sun"), "raise-not-open"),
         (approved, "approver", hold(), "raise-not-accepted"),
         (held, "approver", hold(), "holding-exists"),
+        (held, "approver", hold(1, holding="market"), "id-reserved"),
         (held, "approver", hold(1, holding="h2"), "more-than-left"),
         (held, "approver", hold(1, holding="h2", recipient="ann"), "no-recipient"),
         (held, "home", hold(), "wrong-role"),

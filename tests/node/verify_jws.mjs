@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { webcrypto } from "node:crypto";
 
 const SIZE_MAX = 65536;
+const COMMAND_SIZE_MAX = 163840;
 const DEPTH_MAX = 500;
 const P = 2n ** 255n - 19n;
 const L = 2n ** 252n + 27742317777372353535851937790883648493n;
@@ -138,7 +139,8 @@ async function plainVerify(key, signature, message) {
 }
 
 async function verify(bytes, type) {
-  if (bytes.length > SIZE_MAX) throw new Fault("size");
+  const sizeMax = type === "hg-command+jws" ? COMMAND_SIZE_MAX : SIZE_MAX;
+  if (bytes.length > sizeMax) throw new Fault("size");
   const text = bytes.toString("latin1");
   const parts = text.split(".");
   if (bytes.some((byte) => byte > 127) || parts.length !== 3) throw new Fault("compact-jws");

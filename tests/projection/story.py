@@ -9,6 +9,7 @@ from libs.events import (
     AnchorPrepared,
     Cleared,
     Fact,
+    FactoryProfile,
     FundsDeposited,
     HeadAnchored,
     HoldingOpened,
@@ -16,16 +17,20 @@ from libs.events import (
     InvoiceIssued,
     InvoiceLine,
     InvoicePaid,
+    KeyRotated,
     MemberRegistered,
+    MemberSuspended,
     MeterEnrolled,
     MeterReadings,
     MoneyMove,
+    Opening,
     OwnershipTransferred,
     PaymentSettled,
     Position,
     RaiseAccepted,
     ReadingRefused,
     RegisterValue,
+    RoleGranted,
     SystemApproved,
     SystemProposed,
     TariffPublished,
@@ -36,6 +41,7 @@ from libs.events import (
 from libs.events.metering import MeterRole
 from libs.events.subjects import TIME_KEY
 from tests.projection.world import DEVNET, HOSTILE, KEYS, SIGNED, START, TERMS, World, reading
+from tools.trade_examples import trade_examples
 
 
 async def tell(world: World) -> None:
@@ -44,6 +50,7 @@ async def tell(world: World) -> None:
     await _raise(world)
     await _bill(world)
     await _pay(world)
+    await _trade(world)
     await _anchor(world)
 
 
@@ -57,6 +64,8 @@ async def _members_and_meters(world: World) -> None:
         member("approver", "approver"),
         member("ann", "recipient"),
         member("bob", "investor"),
+        ("sol", _factory()),
+        *_changes(),
     )
     await world.append(
         "METERS_0",
@@ -85,6 +94,37 @@ async def _members_and_meters(world: World) -> None:
         meter="m1", seq=3, reason="overlap", detail=HOSTILE + "\x00", sha256="a" * 64, report=SIGNED
     )
     await world.append("READINGS_0", ("m1", refused), (TIME_KEY, TimeReached(to=START)))
+
+
+def _factory() -> MemberRegistered:
+    return MemberRegistered(
+        member="sol",
+        address=KEYS["sol"].address,
+        roles=("factory",),
+        factory=FactoryProfile(
+            name=HOSTILE.replace("\u202e", ""),
+            energy_type="solar",
+            daily_consumption_wh=100_000,
+            available_energy_wh=1_000_000,
+        ),
+        opening=Opening(book="pilot", asset="TOKEN", energy_wh=0, amount_stroops=0),
+        command=SIGNED,
+    )
+
+
+def _changes() -> list[tuple[str, Fact]]:
+    """Bob has another key and may do more; Sol was suspended and is again."""
+
+    def suspended(*, now: bool) -> tuple[str, Fact]:
+        return "sol", MemberSuspended(
+            member="sol", suspended=now, reason="unpaid-dues", command=SIGNED
+        )
+
+    return [
+        ("bob", KeyRotated(member="bob", address=KEYS["bob-renewed"].address, command=SIGNED)),
+        ("bob", RoleGranted(member="bob", roles=("investor", "guarantor"), command=SIGNED)),
+        *(suspended(now=now) for now in (True, False, True)),
+    ]
 
 
 def _enrolled(meter: str, role: MeterRole, holding: str | None) -> MeterEnrolled:
@@ -123,6 +163,7 @@ async def _raise(world: World) -> None:
                 nameplate_w=5_000,
                 site="house",
                 time_zone="America/Denver",
+                rating_interval_s=900,
                 terms=TERMS,
                 command=SIGNED,
             ),
@@ -277,6 +318,13 @@ async def _pay(world: World) -> None:
             ),
         ),
     )
+
+
+async def _trade(world: World) -> None:
+    """One of each fact of the energy network, as the golden examples tell them."""
+    for example in trade_examples():
+        stream = "READINGS_0" if example.stream.startswith("READINGS") else "LEDGER_pilot"
+        await world.append(stream, (example.key, example.fact))
 
 
 async def _anchor(world: World) -> None:

@@ -14,6 +14,8 @@ from libs.events import (
     RegisterDifferences,
     TimeAdvanced,
     TimeReached,
+    TradeCreated,
+    TradeExecuted,
     decode,
     encode,
 )
@@ -106,6 +108,52 @@ def test_balances_are_those_of_the_rules() -> None:
     assert sum(values[-1] for values in changes) == 0  # credit accounts only: one gives, one gets
     assert ("LEDGER_pilot", "U:USD", "wallet:bob", 4) in changes
     assert ("LEDGER_pilot", "U:USD", "wallet:ann", -9) in changes
+
+
+def test_all_holds_of_a_member_are_one_balance_and_each_line_says_what_for() -> None:
+    given = TradeCreated(
+        trade="T1",
+        seller="sol",
+        buyer="ann",
+        asset="TOKEN",
+        energy_wh=7,
+        price_stroops_per_kwh=1_000,
+        total_stroops=7,
+        expires_at=START,
+    )
+    found = list(rows_of(recorded("LEDGER_pilot", "sol", given, 9)))
+    assert [values for table, values in found if table is tables.ACCOUNT_BALANCE] == [
+        ("LEDGER_pilot", "W", "kwh:sol", -7),
+        ("LEDGER_pilot", "W", "hold:sol", 7),
+    ]
+    lines = [row(table, values) for table, values in found if table is tables.ENTRY]
+    assert [(line["part"], line["account"], line["held_for"]) for line in lines] == [
+        (1, "kwh:sol", None),
+        (2, "hold:sol", "trade.T1"),
+    ]
+    assert {(line["fact"], line["fact_id"]) for line in lines} == {("TradeCreated", "sol.1")}
+
+
+def test_a_match_of_the_market_is_a_trade_that_begins_and_ends_with_one_fact() -> None:
+    given = TradeExecuted(
+        trade="b1.o1",
+        seller="sol",
+        buyer="ann",
+        asset="TOKEN",
+        energy_wh=7,
+        price_stroops_per_kwh=1_000,
+        total_stroops=7,
+        slot=START,
+        bid="b1",
+        offer="o1",
+    )
+    found = dict(list(rows_of(recorded("LEDGER_pilot", "sol", given, 9)))[:2])
+    made, ended = (row(table, found[table]) for table in (tables.TRADE, tables.TRADE_ENDED))
+    assert (made["trade"], made["slot_at"], made["expires_at"]) == ("b1.o1", START, None)
+    assert (ended["trade"], ended["status"], ended["bid"]) == ("b1.o1", "completed", "b1")
+    agreed = given.model_copy(update={"slot": None, "bid": None, "offer": None})
+    names = [table.name for table, _ in rows_of(recorded("LEDGER_pilot", "sol", agreed, 9))]
+    assert names[0] == "trade_ended"
 
 
 def batch_of(*facts: Recorded[Fact]) -> Batch:

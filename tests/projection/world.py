@@ -32,7 +32,8 @@ STREAMS = (
     "ANCHORS",
 )
 KEYS = {
-    name: SigningKey(name.encode().ljust(32, b".")) for name in ("approver", "ann", "bob", "m1")
+    name: SigningKey(name.encode().ljust(32, b"."))
+    for name in ("approver", "ann", "bob", "bob-renewed", "sol", "m1")
 }
 START = datetime(2016, 7, 1, 6, tzinfo=UTC)  # midnight in Denver
 TERMS = Terms(return_ppm_year=50_000, minimum_payment_stroops=0)

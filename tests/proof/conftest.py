@@ -13,7 +13,7 @@ from tests import devnet_process
 from tests.anchor.world import ACCOUNT, LOG_SEED
 from tests.devnet_process import PASSPHRASE, DevnetProcess
 from tests.proof.play import playing
-from tests.proof.seasons import to_the_end_of_august, with_troubles
+from tests.proof.seasons import to_the_end_of_august, with_new_keys, with_troubles
 
 Season = dict[str, list[Stored]]
 
@@ -47,8 +47,26 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Season]:
             await with_troubles(play)
             return await play.streams()
 
-    yield asyncio.run(play_it())
-    running.stop()
+    try:
+        yield asyncio.run(play_it())
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def renewed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Season]:
+    """Keys, roles and a suspension that change between what a bill rests on and its payment."""
+    running = devnet_process.start(tmp_path_factory.mktemp("devnet"), played=True)
+
+    async def play_it() -> Season:
+        async with playing(running.url) as play:
+            await with_new_keys(play)
+            return await play.streams()
+
+    try:
+        yield asyncio.run(play_it())
+    finally:
+        running.stop()
 
 
 @pytest.fixture(scope="session")

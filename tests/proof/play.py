@@ -15,13 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from libs.events.commands import (
-    WINDOW_S_MAX,
-    AdvanceTime,
-    Body,
-    Command,
-    write_command,
-)
+from libs.events.command import WINDOW_S_MAX, Body, Command, write_command
+from libs.events.commands import AdvanceTime
 from libs.events.jws import SigningKey
 from libs.events.metering import RegisterDifferences, Report
 from libs.events.quantities import format_instant
@@ -33,7 +28,9 @@ from libs.runtime.writer import Writer
 from libs.stellar.gateway import HorizonGateway
 from services.anchor.faucet import DevnetFaucet
 from services.billing.domain import Billing
+from services.ingest.desk import PartitionDesk
 from services.ingest.domain import Ingest
+from services.ingest.lookback import LookBack
 from services.ingest.meters import Meters
 from services.ingest.reports import open_report
 from services.ledger.domain import Book
@@ -55,6 +52,7 @@ BEHIND = {
     "unknown-member",
     "unknown-system",
     "unknown-tariff",
+    "wrong-key",
 }
 """Refusals that end when an input was read."""
 
@@ -134,6 +132,8 @@ class Play:
     writers: dict[str, Writer]
     now: datetime
     counter: int = 0
+    keys: dict[str, SigningKey] = field(default_factory=dict)
+    """Keys of members who rotated theirs."""
 
     async def ask(self, member: str, body: Body, book: str = "pilot") -> dict[str, Any]:
         self.counter += 1
@@ -149,7 +149,8 @@ class Play:
             command=body.command_name,
             body=body,
         )
-        text = key(member).sign("hg-command+jws", write_command(claims))
+        signer = self.keys.get(member, key(member))
+        text = signer.sign("hg-command+jws", write_command(claims))
         answer: dict[str, Any] = {}
         for _ in range(200):
             answer = json.loads(await self.desks[body.service, book].handle(text.encode()))
@@ -249,8 +250,11 @@ WIRING: dict[str, tuple[tuple[str, ...], tuple[str, str] | None]] = {
     "PRICES": (("MEMBERS", *FOLLOWERS), ("oracle", "main")),
     "MEMBERS": (("PRICES",), ("ledger", "register")),
     "METERS_0": (("MEMBERS", "PRICES"), ("ingest", "0")),
-    "READINGS_0": (("METERS_0", "PRICES"), None),
-    "LEDGER_pilot": (("MEMBERS", "PRICES", "BILLING_pilot", "READINGS_0"), ("ledger", "pilot")),
+    "READINGS_0": (("MEMBERS", "METERS_0", "PRICES"), None),
+    "LEDGER_pilot": (
+        ("MEMBERS", "PRICES", "BILLING_pilot", "METERS_0", "READINGS_0"),
+        ("ledger", "pilot"),
+    ),
     "BILLING_pilot": (
         ("MEMBERS", "PRICES", "LEDGER_pilot", "METERS_0", "READINGS_0"),
         ("billing", "pilot"),
@@ -270,10 +274,12 @@ def _rules() -> dict[str, Any]:
         "PRICES": Oracle(authority=oracle, stream="PRICES", followers=FOLLOWERS, played_from=START),
         "MEMBERS": Register(authority=_authority("ledger", "register"), stream="MEMBERS"),
         "METERS_0": Meters(authority=meters, stream="METERS_0", partition=0, partitions=1),
-        "READINGS_0": Ingest(deployment=DEPLOYMENT, stream="READINGS_0"),
+        "READINGS_0": Ingest(
+            deployment=DEPLOYMENT, stream="READINGS_0", authority=_authority("ingest", "0")
+        ),
         "LEDGER_pilot": Book(
             authority=ledger,
-            timekeeper=Timekeeper("LEDGER_pilot", ("READINGS_0",)),
+            timekeeper=Timekeeper("LEDGER_pilot", ("READINGS_0",), follows=("METERS_0",)),
             stream="LEDGER_pilot",
         ),
         "BILLING_pilot": Billing(
@@ -301,4 +307,10 @@ def _services(
         )
         if where is not None:
             desks[where] = OrderDesk(writer=writer, authority=made.authority, decide=made.decide)
+    desks["ingest", "0"] = PartitionDesk(
+        writer=writers["READINGS_0"],
+        rules=rules["READINGS_0"],
+        lookback=LookBack(MemoryStore(world.server), deployment=DEPLOYMENT, partition=0),
+        meters=desks["ingest", "0"],
+    )
     return rules, desks, writers

@@ -1,14 +1,16 @@
 """Two small seasons: one in which all goes well, and one with troubles."""
 
 from collections.abc import Sequence
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 
 from libs.events.books import Terms
 from libs.events.commands import (
     AcceptRaise,
     ApproveSystem,
+    CorrectReading,
     DepositFunds,
     EnrolMeter,
+    GrantRoles,
     Invest,
     OpenAgreement,
     OpenHolding,
@@ -16,8 +18,11 @@ from libs.events.commands import (
     ProposeSystem,
     PublishTariff,
     RegisterMember,
+    RotateKey,
+    SuspendMember,
 )
 from libs.events.metering import RegisterValue
+from libs.events.trade_commands import RegisterFactory
 from tests.proof.play import START, USD, Play, Teller, home, key, payload_of, sun
 
 TERMS = Terms(return_ppm_year=0, minimum_payment_stroops=0)
@@ -134,6 +139,19 @@ async def to_the_end_of_august(play: Play) -> None:
             await play.ask("household", Pay(agreement="home", amount_stroops=100 * USD))
 
 
+async def correct(play: Play, meter: str, at: datetime, *deltas_wh: int) -> None:
+    """An approver corrects what a meter has recorded."""
+    register = "generated" if meter.startswith("pv") else "consumed"
+    values = {
+        "meter": meter,
+        "first_interval_at": at,
+        "interval_s": 900,
+        "registers": ({"name": register, "deltas_wh": deltas_wh},),
+        "reason": "the clamp was loose",
+    }
+    await play.ask("approver", CorrectReading.model_validate(values), "0")
+
+
 async def with_troubles(play: Play) -> None:
     """What goes wrong in a real season: reports lost, late, sent twice with other bytes."""
     units = 4_000 * USD
@@ -153,6 +171,10 @@ async def with_troubles(play: Play) -> None:
                 late = [texts.pop(3)]
             outcomes = await play.deliver(texts)
             assert set(outcomes) == {"ACCEPTED"}, outcomes
+        if day == 4:
+            await correct(play, "pv-1", START + timedelta(hours=9), -7, 0, 12)
+            await correct(play, "pv-1", START + timedelta(hours=9), 3)
+            await correct(play, "household-1", START + timedelta(hours=10), -40, -40)
         if day == 3:
             assert await play.deliver(late) == ["ACCEPTED"]
             forged = meters["pv-1"].key.sign(
@@ -169,3 +191,48 @@ async def with_troubles(play: Play) -> None:
             later = tariff.model_copy(update={"effective_from": START + timedelta(days=20)})
             await play.ask("approver", later, "main")
         await play.advance(to)
+
+
+async def rotate(play: Play, member: str, *, by: str = "") -> None:
+    """A member signs with another key from now on."""
+    new = key(f"{member} renewed")
+    await play.ask(by or member, RotateKey(member=member, address=new.address), "register")
+    play.keys[member] = new
+
+
+async def with_new_keys(play: Play) -> None:
+    """People change: keys are replaced, a role is granted, somebody is suspended for a while."""
+    await set_up(play)
+    meters = tellers()
+    for day in range(1, 8):
+        to = START + timedelta(days=day)
+        for teller in meters.values():
+            assert set(await play.deliver(teller.reports(to))) == {"ACCEPTED"}
+        if day == 2:
+            deputy = RegisterFactory(
+                factoryId="deputy",
+                address=key("deputy").address,
+                name="Deputy & Daughters",
+                energyType="wind",
+                book="pilot",
+                initialBalance=1_000,
+            )
+            await play.ask("approver", deputy, "register")
+            may = GrantRoles(member="deputy", roles=("factory", "approver"))
+            await play.ask("approver", may, "register")
+            await rotate(play, "approver")
+            await rotate(play, "household", by="deputy")
+            await rotate(play, "investor-1")
+            grant = GrantRoles(member="household", roles=("investor", "recipient"))
+            await play.ask("approver", grant, "register")
+            for suspended in (True, False):
+                suspend = SuspendMember(member="household", suspended=suspended, reason="key-lost")
+                await play.ask("approver", suspend, "register")
+        if day == 3:
+            tariff = PublishTariff(
+                tariff="fixed", asset="USD", price_stroops_per_kwh=USD // 4, effective_from=play.now
+            )
+            await play.ask("approver", tariff, "main")
+        await play.advance(to)
+        if day == 6:
+            await play.ask("household", Pay(agreement="home", amount_stroops=5 * USD))

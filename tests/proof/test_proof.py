@@ -71,11 +71,12 @@ def test_a_known_ledger_is_no_open_question(
 
 
 def test_troubles_are_declared_and_billed_alike(troubled: Season) -> None:
-    """Lost, late and refused reports, two holdings, two prices, finer intervals."""
+    """Lost, late and refused reports, corrections, two holdings and prices, finer intervals."""
     result = verify_proof(build_proof(troubled, "home-2016-07").to_bytes())
     billed = invoice_of(troubled)
     assert result.total_stroops == billed.total_stroops
     assert counts(result, 7)["meters"] == 3
+    assert counts(result, 8)["corrections"] == 3
     assert counts(result, 9)["declared gaps"] == 2
     # The first report of the household and one of the plant: two times 24 intervals.
     assert counts(result, 10) == {"rated intervals": 336, "unrated": 48, "lines": 2}

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 
 from libs.events.books import FundsDeposited
-from libs.events.commands import KEPT_AFTER_S, WINDOW_S_MAX, Body, DepositFunds, Pay
+from libs.events.command import KEPT_AFTER_S, WINDOW_S_MAX, Body
+from libs.events.commands import DepositFunds, Pay
 from libs.events.envelope import Recorded
 from libs.events.fact import Fact
 from libs.events.jws import parse
 from libs.events.positions import Position, write_cause, write_seen
 from libs.events.timekeeping import TimeReached
-from libs.rules.authority import Accepted, Authority, Member, Order
+from libs.rules.accepted import Accepted
+from libs.rules.authority import Authority, Order
+from libs.rules.membership import Member
 from libs.runtime.failures import FailureClass, HeliographError, NotYet, Refused
 from tests.histories import START, History, key_of, signed
 

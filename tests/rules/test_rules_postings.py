@@ -26,9 +26,21 @@ from libs.events.books import (
 )
 from libs.events.fact import Fact
 from libs.events.invoicing import InvoiceIssued, InvoiceLine
-from libs.rules.postings import Books, Posting, is_debit_account, postings
+from libs.events.trading import (
+    EnergyLeg,
+    EnergyMinted,
+    EnergyShortfallBooked,
+    IntervalEnergy,
+    MeterEnergy,
+    MoneyLeg,
+    TransferPosted,
+    TransferReversed,
+)
+from libs.rules.posting import Posting
+from libs.rules.postings import Books, is_debit_account, postings
 from tests.histories import ANY_COMMAND_SIGNED as SIGNED
-from tools.examples import Example, examples
+from tools.example_parts import Example
+from tools.examples import examples
 
 EXAMPLES = {example.name: example for example in examples()}
 POSTING = {
@@ -39,20 +51,40 @@ POSTING = {
     "InvoiceIssued",
     "PaymentSettled",
     "OwnershipTransferred",
+    "EnergyMinted",
+    "EnergyShortfallBooked",
+    "EnergyTransferred",
+    "EnergyRetired",
+    "TradeCreated",
+    "TradeExecuted",
+    "TradeCancelled",
+    "TradeExpired",
+    "OrderPlaced",
+    "OrderWithdrawn",
+    "TransferReserved",
+    "TransferPosted",
+    "TransferVoided",
+    "TransferReversed",
 }
+SILENT = {"TransferVoided.v1"}
+"""Examples of such facts that move nothing all the same: it was held in the other book."""
 
-# Domain rules, section 11, all that stands there.
-DEBIT = """custody issuer due return_due overbilled grid_due owed_by issued shortfall"""
+# Domain rules, section 11, all that stands there; `received` is the other side of `transit`.
+DEBIT = """custody issuer due return_due overbilled grid_due owed_by issued shortfall received"""
 CREDIT = """wallet hold credit escrow build cover tax payout suspense transit billed return_to
 prepaid grid_for owed_to approver reserved title own kwh retired"""
 
 NOON = datetime(2016, 7, 1, 12, tzinfo=UTC)
 TERMS = Terms(return_ppm_year=0, minimum_payment_stroops=0)
-U, C, T = "U:USD", "C:USD", "T:sun"
+U, C, T, W = "U:USD", "C:USD", "T:sun", "W"
 
 
 def of(name: str) -> tuple[Posting, ...]:
     return postings(EXAMPLES[name].fact)
+
+
+def moves(example: Example) -> bool:
+    return type(example.fact).fact_name in POSTING and example.name not in SILENT
 
 
 def sums(entries: Sequence[Posting]) -> Counter[tuple[str, str]]:
@@ -74,8 +106,8 @@ def test_every_fact_balances_for_each_asset_alone(example: Example) -> None:
 
     assert set(per_asset.values()) <= {0}
     assert all(entry.amount > 0 and entry.debit != entry.credit for entry in entries)
-    assert all(entry.asset[:2] in {"U:", "C:", "T:", "W:"} for entry in entries)
-    assert bool(entries) == (type(example.fact).fact_name in POSTING)
+    assert all(entry.asset == "W" or entry.asset[:2] in {"U:", "C:", "T:"} for entry in entries)
+    assert bool(entries) == moves(example)
 
 
 @pytest.mark.parametrize("word", DEBIT.split())
@@ -155,8 +187,119 @@ def test_title_follows_cash_into_the_agreement() -> None:
     )
 
 
+MINT = {"mint": "m", "member": "a", "energy_wh": 100, "intervals": (), "meters": ()}
+METERS = (MeterEnergy(meter="m1", energy_wh=60), MeterEnergy(meter="m2", energy_wh=40))
+SURPLUS = {
+    **MINT,
+    "reason": "surplus",
+    "system": "roof",
+    "holding": "h",
+    "interval_s": 900,
+    "intervals": (IntervalEnergy(from_at=NOON, energy_wh=100),),
+    "meters": METERS,
+}
+
+
+def test_an_approvers_tokens_serve_a_shortfall_first() -> None:
+    fact = EnergyMinted.model_validate({**MINT, "reason": "approver", "served_wh": 30})
+
+    assert postings(fact) == (
+        Posting(W, "issued:approver", "shortfall:a", 30),
+        Posting(W, "issued:approver", "kwh:a", 70),
+    )
+
+
+@pytest.mark.parametrize(
+    ("served", "expected"),
+    [
+        (0, [("m1", "kwh:a", 60), ("m2", "kwh:a", 40)]),
+        (70, [("m1", "shortfall:a", 60), ("m2", "shortfall:a", 10), ("m2", "kwh:a", 30)]),
+        (100, [("m1", "shortfall:a", 60), ("m2", "shortfall:a", 40)]),
+    ],
+)
+def test_metered_tokens_stand_on_their_meters(
+    served: int, expected: list[tuple[str, str, int]]
+) -> None:
+    fact = EnergyMinted.model_validate({**SURPLUS, "served_wh": served})
+
+    assert postings(fact) == tuple(
+        Posting(W, f"issued:meter:{meter}", account, part) for meter, account, part in expected
+    )
+
+
+def test_a_lower_reading_takes_free_tokens_and_books_the_rest_as_shortfall() -> None:
+    values = {name: SURPLUS[name] for name in ("member", "system", "holding", "interval_s")}
+    fact = EnergyShortfallBooked.model_validate(
+        values
+        | {"energy_wh": 100, "taken_wh": 70, "intervals": SURPLUS["intervals"], "meters": METERS}
+    )
+
+    assert postings(fact) == (
+        Posting(W, "kwh:a", "issued:meter:m1", 60),
+        Posting(W, "kwh:a", "issued:meter:m2", 10),
+        Posting(W, "shortfall:a", "issued:meter:m2", 30),
+    )
+
+
+def test_a_trade_between_members_moves_energy_from_its_hold_and_money_from_the_wallet() -> None:
+    assert of("TradeCreated.v1") == (
+        Posting(W, "kwh:bakery", "hold:bakery:trade.TRADE001", 200_000),
+    )
+    assert of("TradeExecuted.v1.least") == (
+        Posting(W, "hold:bakery:trade.TRADE001", "kwh:foundry", 200_000),
+        Posting("U:TOKEN", "wallet:foundry", "wallet:bakery", 160_000_000),
+    )
+
+
+def test_a_match_moves_energy_and_money_from_the_holds_of_the_orders() -> None:
+    assert of("TradeExecuted.v1") == (
+        Posting(W, "hold:bakery:order.offer-1", "kwh:foundry", 200_000),
+        Posting("U:TOKEN", "hold:foundry:order.bid-1", "wallet:bakery", 160_000_000),
+    )
+
+
+LEG = MoneyLeg(to_member="b", asset="TOKEN", amount_stroops=70)
+POSTED = {"transfer": "t", "from_member": "a", "legs": (LEG,), "returned_wh": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"is_held": False}, [("wallet:a", "wallet:b", 70)]),
+        ({"is_held": True}, [("hold:a:transfer.t", "wallet:b", 70)]),
+        (
+            {"is_held": True, "returned_stroops": 30},
+            [("hold:a:transfer.t", "wallet:b", 70), ("hold:a:transfer.t", "wallet:a", 30)],
+        ),
+        ({"is_held": True, "to_book": "hill"}, [("hold:a:transfer.t", "transit:hill", 70)]),
+        ({"is_held": False, "from_book": "hill"}, [("received:hill", "wallet:b", 70)]),
+    ],
+    ids=["at once", "held", "in part", "to a book", "from a book"],
+)
+def test_a_posted_transfer_comes_from_where_it_was(
+    changes: dict[str, object], expected: list[tuple[str, str, int]]
+) -> None:
+    fact = TransferPosted.model_validate({**POSTED, "returned_stroops": 0, **changes})
+
+    assert postings(fact) == tuple(Posting("U:TOKEN", *entry) for entry in expected)
+
+
+def test_a_transfer_of_both_kinds_is_reversed_leg_by_leg() -> None:
+    legs = (LEG, EnergyLeg(to_member="c", energy_wh=5))
+    given_ = TransferPosted.model_validate(
+        {**POSTED, "legs": legs, "is_held": False, "returned_stroops": 0}
+    )
+    undone = TransferReversed(
+        transfer="t", from_member="a", legs=legs, reason="wrong", command=None
+    )
+
+    assert sums([*postings(given_), *postings(undone)]) == Counter(
+        dict.fromkeys(sums(postings(given_)), 0)
+    )
+
+
 def test_a_fact_that_moves_nothing_posts_nothing() -> None:
-    silent = [name for name, each in EXAMPLES.items() if type(each.fact).fact_name not in POSTING]
+    silent = [name for name, each in EXAMPLES.items() if not moves(each)]
 
     assert len(silent) >= 12
     assert all(of(name) == () for name in silent)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,10 @@ from libs.runtime.commands import (
     Handle,
     command_subject,
     serve_commands_faststream,
-    serve_commands_plain,
 )
 from libs.runtime.failures import FencedOff, NotYet, Poison, Refused, gravest
 from libs.runtime.health import Health
+from libs.runtime.hot_commands import Deliver, Request, Take, serve_commands_plain
 from libs.runtime.settings import ServiceSettings
 from tests.servers import NatsServer
 
@@ -36,10 +36,31 @@ async def serve_plain(
     settings: ServiceSettings, handle: Handle, health: Health, stop: asyncio.Event
 ) -> None:
     client = await connect(settings, health)
-    try:
-        await serve_commands_plain(client, SUBJECT, handle, health=health, stop=stop, max_pending=3)
-    finally:
-        await disconnect(client)
+    async with asyncio.TaskGroup() as group:
+        try:
+            take = one_by_one(handle, group)
+            await serve_commands_plain(
+                client, SUBJECT, take, health=health, stop=stop, max_pending=3
+            )
+        finally:
+            await disconnect(client)
+
+
+def one_by_one(handle: Handle, group: asyncio.TaskGroup) -> Take:
+    """Take commands as a desk would, but with a task for each."""
+
+    async def answer(request: Request, deliver: Deliver) -> None:
+        try:
+            found: bytes | Exception = await handle(request.data, request.headers)
+        except Exception as error:  # noqa: BLE001 - every failure is delivered
+            found = error
+        deliver([(request, found)])
+
+    async def take(requests: Sequence[Request], deliver: Deliver) -> None:
+        for request in requests:
+            group.create_task(answer(request, deliver))
+
+    return take
 
 
 async def serve_faststream(

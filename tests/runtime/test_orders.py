@@ -15,11 +15,12 @@ import pytest
 from typing_extensions import override
 
 from libs.events.books import FundsDeposited, OwnershipTransferred, TitleMove
-from libs.events.commands import Body, DepositFunds, Pay
+from libs.events.command import Body
+from libs.events.commands import DepositFunds, Pay
 from libs.events.envelope import Draft, Recorded, decode
 from libs.events.fact import Fact
 from libs.events.positions import parse_cause
-from libs.events.subjects import family_of
+from libs.events.subjects import TIME_KEY, family_of
 from libs.eventstore import Frame, MemoryServer, MemoryStore, StreamSpec
 from libs.rules.authority import Authority, Order
 from libs.runtime.failures import Refused, Transient, from_problem, gravest, is_problem
@@ -170,6 +171,11 @@ class Desk:
         data = text if isinstance(text, bytes) else text.encode()
         answer: dict[str, Any] = json.loads(await self.desk.handle(data, {"trace": "x"}))
         return answer
+
+    async def read(self, stream: str, sequence: int) -> None:
+        """Wait until the writer has read a stream so far."""
+        while self.writer.read[stream].sequence < sequence:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
 
     async def error(self) -> BaseException:
         """Wait for what ends the process; an error that nobody waits for fails the test."""
@@ -392,9 +398,18 @@ async def test_a_command_expires_by_the_time_that_was_read() -> None:
     async with world.desk() as desk:
         first = await desk.ask(text)
         await world.advance(1)
+        await desk.read(PRICES, 2)
         assert await desk.ask(text) == first
         await world.advance(2)
+        await desk.read(PRICES, 3)
         assert code(await desk.ask(text)) == "expired"
+
+
+async def test_nobody_names_anything_as_the_clock_is_named() -> None:
+    world = await World().prepared()
+    async with world.desk() as desk:
+        assert code(await desk.ask(deposit(member=TIME_KEY))) == "id-reserved"
+        assert (await desk.ask(deposit()))["outcome"] == "accepted"
 
 
 async def test_a_command_waits_for_the_recovery() -> None:

@@ -10,6 +10,7 @@ from services.gateway.paging import Key, cut, next_id
 from services.gateway.shapes import (
     Anchor,
     Clock,
+    FactoryProfile,
     Member,
     Page,
     StreamClock,
@@ -25,6 +26,24 @@ REFUSALS: Final = "REFUSALS"
 
 DEVNET_NOTICE: Final = "devnet double, not Stellar"
 """What is said of anchors on our own double of the network."""
+
+_MEMBERS: Final = """
+SELECT registered.member, registered.registered_at, registered.stream, registered.sequence,
+    registered.business_name, registered.energy_type, registered.daily_consumption_wh,
+    registered.available_energy_wh, registered.opening_book, registered.opening_energy_wh,
+    registered.opening_asset, registered.opening_stroops,
+    COALESCE(key.address, registered.address) AS address,
+    COALESCE(granted.roles, registered.roles) AS roles,
+    COALESCE(suspension.is_suspended, false) AS is_suspended,
+    CASE WHEN suspension.is_suspended THEN suspension.reason END AS suspension_reason
+FROM member registered
+LEFT JOIN member_key key USING (member)
+LEFT JOIN member_roles granted USING (member)
+LEFT JOIN member_suspension suspension USING (member)
+WHERE $1::text IS NULL OR registered.member > $1
+ORDER BY registered.member
+LIMIT $2
+"""
 
 _ANCHORS: Final = """
 SELECT prepared.*, confirmed.ledger, confirmed.closed_at, failed.reason
@@ -45,13 +64,17 @@ LIMIT $3
 
 async def members(connection: Connection, *, limit: int, after: Key | None) -> Page[Member]:
     """Give members by id."""
-    rows = await connection.fetch(
-        "SELECT * FROM member WHERE $1::text IS NULL OR member > $1 ORDER BY member LIMIT $2",
-        after and after[1],
-        limit + 1,
-    )
-    items = [Member(**dict(row)) for row in rows[:limit]]
+    rows = await connection.fetch(_MEMBERS, after and after[1], limit + 1)
+    items = [_member(row) for row in rows[:limit]]
     return Page(items=items, next_cursor=next_id([row["member"] for row in rows], limit))
+
+
+def _member(row: Mapping[str, Any]) -> Member:
+    own = {name: row[name] for name in Member.model_fields if name in row.keys()}  # noqa: SIM118 - a record is no mapping
+    if row["business_name"] is None:
+        return Member(factory=None, **own)
+    factory = {name: row[name] for name in FactoryProfile.model_fields}
+    return Member(factory=FactoryProfile(**factory), **own)
 
 
 async def now_of(connection: Connection) -> datetime | None:

@@ -7,6 +7,7 @@ from services.gateway.shapes.base import Page, Shape
 from services.gateway.shapes.community import (
     Anchor,
     Clock,
+    FactoryProfile,
     HealthAnswer,
     Member,
     StreamClock,
@@ -32,6 +33,7 @@ __all__ = [
     "Clock",
     "Energy",
     "EnergyDay",
+    "FactoryProfile",
     "HealthAnswer",
     "Holder",
     "HoldingTitle",

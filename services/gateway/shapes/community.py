@@ -8,8 +8,29 @@ from pydantic import Field
 from services.gateway.shapes.base import Shape
 
 
+class FactoryProfile(Shape):
+    """What a factory of the energy network said of itself when it was registered."""
+
+    business_name: str = Field(examples=["Solar Factory Alpha"])
+    """The business."""
+    energy_type: Literal["solar", "wind", "footstep"]
+    """How it generates."""
+    daily_consumption_wh: int
+    """What it uses on a day, in Wh, as it says."""
+    available_energy_wh: int
+    """What it has to offer, in Wh, as it says."""
+    opening_book: str | None
+    """The book in which it trades."""
+    opening_energy_wh: int | None
+    """Energy tokens with which it began, in Wh."""
+    opening_asset: str | None
+    """What money it began with."""
+    opening_stroops: int | None
+    """How much of it, in stroops."""
+
+
 class Member(Shape):
-    """A registered member."""
+    """A registered member, as it is today."""
 
     member: str = Field(examples=["ann"])
     """The member."""
@@ -17,6 +38,12 @@ class Member(Shape):
     """Stellar address of the key that signs the member's commands."""
     roles: list[str] = Field(examples=[["recipient"]])
     """Roles."""
+    is_suspended: bool
+    """True: its commands are refused."""
+    suspension_reason: str | None
+    """Why, as a code; null unless it is suspended."""
+    factory: FactoryProfile | None
+    """Null for a member who is no factory."""
     registered_at: datetime
     """Domain time of the registration."""
     stream: str

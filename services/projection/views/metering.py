@@ -3,8 +3,22 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from libs.events import MeterEnrolled, ReadingRecorded, ReadingRefused, Recorded
-from services.projection.tables import METER, READING, READING_REFUSED, REGISTERS, Table, Values
+from libs.events import (
+    MeterEnrolled,
+    ReadingCorrected,
+    ReadingRecorded,
+    ReadingRefused,
+    Recorded,
+)
+from services.projection.tables import (
+    METER,
+    READING,
+    READING_CORRECTED,
+    READING_REFUSED,
+    REGISTERS,
+    Table,
+    Values,
+)
 from services.projection.views.text import plain
 
 
@@ -65,6 +79,27 @@ def meter_enrolled(recorded: Recorded[MeterEnrolled]) -> Iterator[tuple[Table, V
             fact.holding,
             fact.site,
             fact.nameplate_w,
+            recorded.envelope.time,
+        ),
+    )
+
+
+def reading_corrected(recorded: Recorded[ReadingCorrected]) -> Iterator[tuple[Table, Values]]:
+    """One row per correction, with the change of each register's total."""
+    fact = recorded.fact
+    changes = {part.name: sum(part.deltas_wh) for part in fact.registers}
+    yield (
+        READING_CORRECTED,
+        (
+            recorded.stream,
+            recorded.sequence,
+            fact.meter,
+            fact.correction,
+            fact.first_interval_at,
+            fact.interval_s,
+            len(fact.registers[0].deltas_wh),
+            *(changes.get(name) for name in REGISTERS),
+            fact.reason,
             recorded.envelope.time,
         ),
     )

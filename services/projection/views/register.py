@@ -2,13 +2,43 @@
 
 from collections.abc import Iterator
 
-from libs.events import MemberRegistered, Recorded, TariffPublished, TimeAdvanced, TimeReached
-from services.projection.tables import CLOCK, MEMBER, TARIFF, Table, Values
+from libs.events import (
+    KeyRotated,
+    MemberRegistered,
+    MemberSuspended,
+    Recorded,
+    RoleGranted,
+    TariffPublished,
+    TimeAdvanced,
+    TimeReached,
+)
+from services.projection.tables import (
+    CLOCK,
+    MEMBER,
+    MEMBER_KEY,
+    MEMBER_ROLES,
+    MEMBER_SUSPENSION,
+    TARIFF,
+    Table,
+    Values,
+)
 
 
 def member_registered(recorded: Recorded[MemberRegistered]) -> Iterator[tuple[Table, Values]]:
-    """One row per member; a later registration replaces an earlier one."""
+    """One row per member, with the profile and the opening balances of a factory."""
     fact = recorded.fact
+    profile, opening = fact.factory, fact.opening
+    of_factory: Values = (None,) * 4
+    if profile is not None:
+        of_factory = (
+            profile.name,
+            profile.energy_type,
+            profile.daily_consumption_wh,
+            profile.available_energy_wh,
+        )
+    begins_with: Values = (None,) * 4
+    if opening is not None:
+        begins_with = (opening.book, opening.energy_wh, opening.asset, opening.amount_stroops)
     yield (
         MEMBER,
         (
@@ -18,8 +48,31 @@ def member_registered(recorded: Recorded[MemberRegistered]) -> Iterator[tuple[Ta
             fact.address,
             fact.roles,
             recorded.envelope.time,
+            *of_factory,
+            *begins_with,
         ),
     )
+
+
+def role_granted(recorded: Recorded[RoleGranted]) -> Iterator[tuple[Table, Values]]:
+    """The roles that a member has since the registration was changed."""
+    fact = recorded.fact
+    place = (fact.member, recorded.stream, recorded.sequence)
+    yield MEMBER_ROLES, (*place, fact.roles, recorded.envelope.time)
+
+
+def key_rotated(recorded: Recorded[KeyRotated]) -> Iterator[tuple[Table, Values]]:
+    """The key that a member has since it was replaced."""
+    fact = recorded.fact
+    place = (fact.member, recorded.stream, recorded.sequence)
+    yield MEMBER_KEY, (*place, fact.address, recorded.envelope.time)
+
+
+def member_suspended(recorded: Recorded[MemberSuspended]) -> Iterator[tuple[Table, Values]]:
+    """Whether a member is suspended, and why."""
+    fact = recorded.fact
+    place = (fact.member, recorded.stream, recorded.sequence)
+    yield MEMBER_SUSPENSION, (*place, fact.suspended, fact.reason, recorded.envelope.time)
 
 
 def tariff_published(recorded: Recorded[TariffPublished]) -> Iterator[tuple[Table, Values]]:
