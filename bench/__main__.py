@@ -38,7 +38,7 @@ FULL = Size(
     40,
     growth=True,
     trades=TradesSize(members=1_000, trades=30_000, warm=2_000, eventsourced=2_000),
-    books=BooksSize(small=100, large=100_000, facts=1_000_000, measured=10_000),
+    books=BooksSize(small=100, large=100_000, facts=1_000_000, measured=9_500),
 )
 
 

@@ -34,7 +34,8 @@ class BooksSize:
     facts: int
     """Facts of the large book before anything is measured, about."""
     measured: int
-    """Commands whose cost is measured."""
+    """Commands whose cost is measured; twice as many are carried out, and if these are fewer than
+    between two snapshots, all of them are replayed after the kill."""
 
 
 async def run(folder: Path, results: Results, size: BooksSize) -> None:

@@ -1,8 +1,8 @@
 """The same trade in PostgreSQL, by pgbench: what ours is measured against.
 
 One transaction notes the client's request id, locks the open trade and four accounts, moves energy
-and money, writes a journal row for each, and marks the trade; see `bench/sql`. PostgreSQL runs as it
-is installed: `fsync` and `synchronous_commit` on, each trade a commit of its own. It verifies no
+and money, writes a journal row for each, and marks the trade; see `bench/sql`. PostgreSQL runs as
+it is installed: `fsync` and `synchronous_commit` on, each trade a commit of its own. It verifies no
 signature and keeps no command.
 """
 

@@ -83,6 +83,8 @@ class Layout:
             raise ValueError("sites: each has at least one meter")
         if not self.books or len(set(self.books)) != len(self.books):
             raise ValueError("books: at least one, and none twice")
+        if "register" in self.books:
+            raise ValueError("books: register is the name of the book of members")
         if not 1 <= self.partitions <= PARTITIONS_MAX:
             raise ValueError(f"partitions: 1 to {PARTITIONS_MAX}")
         if self.replicas not in {1, 3, 5}:

@@ -27,6 +27,11 @@ def validator_of(cls: type[BaseModel]) -> SchemaValidator:
     return found
 
 
+@cache
+def _fields(cls: type[BaseModel]) -> set[str]:
+    return set(cls.model_fields)
+
+
 def made_of(cls: type[_M], members: dict[str, Any]) -> _M:
     """Make a model of members that were checked already: spares two thirds of checking them again.
 
@@ -36,7 +41,7 @@ def made_of(cls: type[_M], members: dict[str, Any]) -> _M:
     """
     made = cls.__new__(cls)
     object.__setattr__(made, "__dict__", members)
-    object.__setattr__(made, "__pydantic_fields_set__", set(members))
+    object.__setattr__(made, "__pydantic_fields_set__", _fields(cls))
     object.__setattr__(made, "__pydantic_extra__", None)
     object.__setattr__(made, "__pydantic_private__", None)
     return made

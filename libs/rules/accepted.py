@@ -6,7 +6,9 @@ accepted are those whose ids the following facts name (`<member>.<command id>.<w
 """
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from heapq import heappop, heappush
 from typing import Any, Final, NamedTuple
 
@@ -80,6 +82,8 @@ class AcceptedCommands:
         self._by_first: dict[int, Key] = {}
         self._ends: dict[int, list[Key]] = {}
         self._instants: list[int] = []
+        self._time: datetime | None = None
+        self._of_members: Counter[str] = Counter()
         self._batch: _Read | None = None
         self._batch_from = 0
         self._judged: _Read | None = None  # no state: spares reading the same text twice
@@ -95,6 +99,10 @@ class AcceptedCommands:
             to = Position(self._stream, last, last_hash)
         return Accepted(f"{member}.{command_id}", digest, exp, at, to)
 
+    def count(self, member: str) -> int:
+        """How many commands of a member are kept."""
+        return self._of_members.get(member, 0)
+
     def judged(self, text: str, claims: Command, item: Command | None = None) -> None:
         """Say what a signed text holds, and one command of it when it is a batch."""
         if self._judged is None or self._judged.text is not text:
@@ -109,7 +117,7 @@ class AcceptedCommands:
             read = self._read(text)
             self._batch, self._batch_from = read if read.items else None, recorded.sequence
             if not read.items:
-                self._accept(read.claims, recorded.position)
+                self._accept(read.claims, recorded)
                 return
         if self._batch is None or not self._accept_item(self._batch, recorded):
             self._follow(recorded)
@@ -119,10 +127,19 @@ class AcceptedCommands:
             return self._judged
         return _opened(text, read_command(parse(text, "hg-command+jws")))
 
-    def _accept(self, command: Command, place: Position) -> None:
-        key, sequence = (command.member, command.id), place.sequence
-        if (before := self._known.get(key)) is not None:  # in a replay time comes after own facts
+    def _accept(self, command: Command, recorded: Recorded[Any]) -> None:
+        # In a replay the clock is read after the own stream. But these facts have the time by which
+        # their command was judged, so no more is kept meanwhile than was kept then.
+        time = recorded.envelope.time
+        if time is not self._time:  # the facts of a turn share it
+            self._time = time
+            self.forget(int(time.timestamp()))
+        key, place = (command.member, command.id), recorded.position
+        sequence = place.sequence
+        if (before := self._known.get(key)) is not None:
             self._by_first.pop(before[_FIRST], None)
+        else:
+            self._of_members[command.member] += 1
         digest, self._stream = digest_of(command), place.stream
         self._known[key] = (digest, command.exp, sequence, place.hash, sequence, place.hash)
         self._by_first[sequence] = key
@@ -145,7 +162,7 @@ class AcceptedCommands:
         known = self._known.get((member, command_id))
         if known is not None and known[_FIRST] >= self._batch_from:
             return False  # else the id was used long ago: in a replay time comes after own facts
-        self._accept(batch.command(command_id), recorded.position)
+        self._accept(batch.command(command_id), recorded)
         return True
 
     def _follow(self, recorded: Recorded[Any]) -> None:
@@ -173,6 +190,7 @@ class AcceptedCommands:
                 known = self._known.get(key)
                 if known is not None and known[_EXP] == exp:  # else the id was used again since
                     del self._known[key]
+                    self._of_members[key[0]] -= 1
                     self._by_first.pop(known[_FIRST], None)
 
     def dump(self) -> Dumped:
@@ -192,6 +210,7 @@ class AcceptedCommands:
             key = member, command_id
             self._known[key] = (digest, exp, first, first_hash, last, last_hash)
             self._by_first[first] = key
+            self._of_members[member] += 1
             self._end(exp, key)
         for text, sequence in dumped["batch"]:
             self._batch, self._batch_from = self._read(text), sequence

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple, TypeVar
 
 from libs.events.batch import BatchItem, item_command
-from libs.events.command import Body, Command, read_command
+from libs.events.command import KEPT_AFTER_S, Body, Command, read_command
 from libs.events.envelope import Recorded
 from libs.events.errors import InvalidSignature
 from libs.events.fact import Fact
@@ -22,7 +22,11 @@ from libs.events.timekeeping import TimeAdvanced
 from libs.rules.accepted import Accepted, AcceptedCommands, digest_of
 from libs.rules.dumps import Dumpable, Dumped, Loaded, dump_parts, load_parts
 from libs.rules.membership import Member, Members
-from libs.runtime.failures import NotYet, Refused
+from libs.runtime.failures import NotYet, Refused, Transient
+
+KEPT_PER_MEMBER_MAX = 250_000
+"""Most accepted commands of one member whose windows ended less than an hour ago: each takes about
+1 KiB of memory, which one member alone shall not exhaust."""
 
 STRANGER_SIZE_MAX = 8_192
 """Longest signed text of an unknown key that is read at all, in characters: reading the longest
@@ -220,6 +224,9 @@ class Authority:
         if self.now is None:
             raise NotYet("no-time-yet", "no TimeAdvanced was read yet")
         self._check_window(command)
+        if self._accepted.count(command.member) >= KEPT_PER_MEMBER_MAX:
+            text = f"{KEPT_PER_MEMBER_MAX} are remembered: sign shorter windows, and come back"
+            raise Transient("too-many-commands", text, retry_after_s=KEPT_AFTER_S)
         return Order(command, signer, opened.text, self.now, is_first), None
 
     def _check_stranger(self, kid: str, size: int) -> None:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 LAST_SNAPSHOT_S: Final = 5.0
 """Seconds that the snapshot at a stop may take; without it the next start folds more."""
 
+SNAPSHOT_PAUSE_S: Final = 5.0
+"""Seconds between the beginnings of two snapshots, at least: one of 100,000 members takes about a
+second, mostly on a thread, and whoever waits for an answer meanwhile shall not notice."""
+
 _NUMBERS = "numbers"
 _RULES = "rules"
 
@@ -208,6 +212,7 @@ class Saver:
         self._folding = folding
         self._snapshots = None if folding.dumpable is None else snapshots
         self._saved_at = 0
+        self._began_s = -SNAPSHOT_PAUSE_S
         self._saving: asyncio.Task[None] | None = None
 
     async def restore(self) -> None:
@@ -234,12 +239,15 @@ class Saver:
         """Whether it is time for one, and none is being written."""
         if self._snapshots is None or (self._saving is not None and not self._saving.done()):
             return False
-        return self._folding.folded - self._saved_at >= self._snapshots.every
+        if self._folding.folded - self._saved_at < self._snapshots.every:
+            return False
+        return asyncio.get_running_loop().time() - self._began_s >= SNAPSHOT_PAUSE_S
 
     def save_when_due(self) -> None:
         """Begin to write one, if it is time; only called when all that was folded is stored."""
         if self._snapshots is not None and self.is_due:
             self._saved_at = self._folding.folded
+            self._began_s = asyncio.get_running_loop().time()
             saving = self._snapshots.save(self._folding.snapshot())
             self._saving = asyncio.create_task(saving)
 

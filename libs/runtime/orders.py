@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from libs.events.batch import Batch, BatchItem
 from libs.events.envelope import Draft
-from libs.events.errors import InvalidSignature
+from libs.events.errors import InvalidFact, InvalidSignature
 from libs.events.jws import Signed, parse, verify_signature
 from libs.events.positions import write_cause
 from libs.events.subjects import TIME_FACTS, TIME_KEY
@@ -263,7 +263,13 @@ class OrderDesk:
             raise _no_room()
         kept = getattr(drafts[0].fact, "command", None)
         assert kept == order.kept, "the signed text stands once, in the first fact of its append"
-        writer.stage(drafts, cause)
+        room = writer.room
+        try:
+            writer.stage(drafts, cause)
+        except InvalidFact as error:
+            if writer.room != room:
+                raise  # half of it is folded already
+            raise Refused("out-of-range", f"what follows is no fact: {error}") from error
         return self._authority.accepted(order.command)
 
 

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
@@ -49,6 +49,16 @@ class SettingsError(Exception):
         self.problems = problems
 
 
+def _book_name(name: str) -> str:
+    if name == "register":
+        raise ValueError("register is the name of the book of members")
+    return name
+
+
+BookName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,59}$"), AfterValidator(_book_name)]
+"""Name of a book: an id, short enough for `book-<name>` to be one, and not `register`."""
+
+
 class SharedSettings(BaseSettings):
     """What all processes of one installation share: `HELIOGRAPH_<NAME>`."""
 
@@ -70,10 +80,11 @@ class SharedSettings(BaseSettings):
     )
     nats_user: str | None = Field(None, description="The service's user name at NATS.")
     nats_password: SecretStr | None = Field(None, description="The service's password at NATS.")
-    book: str = Field(
-        "pilot", pattern=_ID, description="The book (community), 1 to 64 of A-Z a-z 0-9 _ -."
+    book: BookName = Field(
+        "pilot",
+        description="The book (community), 1 to 59 of A-Z a-z 0-9 _ -; not `register`.",
     )
-    books: tuple[Annotated[str, Field(pattern=_ID)], ...] = Field(
+    books: tuple[BookName, ...] = Field(
         (), description="All books of the installation; only BOOK unless set."
     )
     played_time: bool = Field(

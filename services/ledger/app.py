@@ -65,7 +65,7 @@ class _Wiring:
             book=members.BOOK,
             first_approver=self.settings.first_approver,
         )
-        rules = members.Register(authority=authority, stream=stream)
+        rules = members.Register(authority=authority, stream=stream, books=self.settings.all_books)
         writer = Writer(
             store=self.store,
             rules=rules,

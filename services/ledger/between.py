@@ -22,7 +22,6 @@ from libs.events.envelope import Draft, Recorded
 from libs.events.fact import Fact
 from libs.events.membership import MemberRegistered
 from libs.events.positions import write_cause
-from libs.events.quantities import INTEGER_MAX
 from libs.events.subjects import LEDGER, family_of
 from libs.events.trading import (
     MoneyLeg,
@@ -213,12 +212,11 @@ class Between:
         reserved, leg = incoming.reserved, incoming.leg
         receiver, money = self._authority.member(leg.to_member), f"U:{leg.asset}"
         assert receiver is not None, "offered only once he is registered"
-        received = self._books.balance(money, f"received:{incoming.book}")
         if now >= reserved.expires_at:
             return self._decline(incoming, "expired", now)
         if receiver.is_suspended:
             return self._decline(incoming, "suspended", now)
-        if leg.amount_stroops > min(self._room.left(money), INTEGER_MAX - received):
+        if leg.amount_stroops > self._room.left(money):
             return self._decline(incoming, "no-room", now)
         fact = TransferPosted(
             transfer=reserved.transfer,

@@ -1,6 +1,6 @@
 """The rules of the register: who is let in, what he may do, and with which key. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from libs.events.command import Body
 from libs.events.commands import GrantRoles, RegisterMember, RotateKey, SuspendMember
@@ -21,10 +21,16 @@ BOOK = "register"
 class Register:
     """Rules of MEMBERS; the members themselves are a part of the authority."""
 
-    def __init__(self, *, authority: Authority, stream: str) -> None:
-        """Begin with nobody but the first approver, whom the authority knows by his key."""
+    def __init__(self, *, authority: Authority, stream: str, books: Collection[str] = ()) -> None:
+        """Begin with nobody but the first approver, whom the authority knows by his key.
+
+        Args:
+            authority: Members, time and accepted commands.
+            stream: MEMBERS.
+            books: The books of the installation, in which a factory may trade; none: any.
+        """
         self.authority = authority
-        self._stream = stream
+        self._stream, self._books = stream, frozenset(books)
         self._decisions: dict[type[Body], Callable[[Order], Draft]] = {
             RegisterMember: self._register,
             RegisterFactory: self._register,
@@ -69,6 +75,8 @@ class Register:
         field = "body.member" if isinstance(body, RegisterMember) else "body.factoryId"
         if is_reserved_key(fact.member):
             raise Refused("member-reserved", f"no member may be called {fact.member}", field=field)
+        if fact.opening and self._books and fact.opening.book not in self._books:
+            raise NotFound("unknown-book", f"no book {fact.opening.book}", field="body.book")
         if self.authority.member(fact.member) is not None:
             raise Refused("member-exists", f"{fact.member} is registered already", field=field)
         self._check_key(fact.address)

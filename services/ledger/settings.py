@@ -39,7 +39,10 @@ class LedgerSettings(ServiceSettings):
         "with no key in it; without it, every start replays its streams.",
     )
     snapshots_every: int = Field(
-        50_000, ge=1, le=100_000_000, description="Facts that are folded between two snapshots."
+        20_000,
+        ge=1,
+        le=100_000_000,
+        description="Facts that are folded between two snapshots; these are at least 5 s apart.",
     )
 
     @property

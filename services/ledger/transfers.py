@@ -7,15 +7,14 @@ by a compensating entry. What lies between two books is decided in `between.py`.
 Source: docs/decisions/0003.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from libs.events.envelope import Draft, Recorded
 from libs.events.fact import Fact
-from libs.events.quantities import format_instant, parse_instant
+from libs.events.quantities import format_instant
 from libs.events.trade_commands import (
     PostTransfer,
     ReserveTransfer,
@@ -47,28 +46,13 @@ from services.ledger.checks import (
 )
 from services.ledger.deadlines import Deadlines
 from services.ledger.moment import Moment
+from services.ledger.reversible import REVERSIBLE, REVERSIBLE_MAX, Effective, Reversible
 from services.ledger.used import UsedIds
-
-REVERSIBLE = timedelta(days=7)
-"""How long after it took effect a transfer can be reversed, by the clock of facts."""
-
-REVERSIBLE_MAX = 250_000
-"""Most transfers that can be reversed; what each moved is kept in memory, some 500 bytes."""
 
 EXPIRIES_MAX = 100
 """Most transfers that expire in one decision."""
 
 _TRANSFER, _LEGS = "body.transfer", "body.legs"
-
-
-@dataclass(frozen=True, slots=True)
-class _Effective:
-    """A transfer that took effect within the book, not long ago."""
-
-    posted_at: datetime
-    """When."""
-    text: str
-    """The fact as JSON, without its command; empty once it was reversed."""
 
 
 class Transfers:
@@ -92,19 +76,17 @@ class Transfers:
             moment: The fact by which transfers expire.
             book: Name of the book.
             others: The other books of the installation.
-            reversible_max: The most transfers that can be reversed, at least 1.
+            reversible_max: The most transfers of one giver that can be reversed, at least 1.
         """
         self._authority, self._books, self._moment = authority, books, moment
         self._book, self._others = book, frozenset(others)
-        self._reversible_max = reversible_max
         self.open: dict[str, TransferReserved] = {}
         """Reserved transfers by id, without their commands."""
         self.used = UsedIds("transfer")
         """The ids of all transfers of this book."""
         self._deadlines = Deadlines()
         self._of_payers: Counter[str] = Counter()
-        self._effective: dict[str, _Effective] = {}
-        self._oldest: deque[str] = deque()
+        self._reversible = Reversible(reversible_max)
         self._folds: dict[type[Fact], Callable[[Any, datetime], None]] = {
             TransferReserved: self._reserved,
             TransferPosted: self._posted,
@@ -212,7 +194,7 @@ class Transfers:
         """An approver undoes what took effect; nobody's suspension protects what he received."""
         order.require("approver")
         body = order.body(ReverseTransfer)
-        posted = self._reversible(body.transfer, order.time)
+        posted = self._to_reverse(body.transfer, order.time)
         for (receiver, asset), amount in _sums((leg.to_member, leg) for leg in posted.legs).items():
             self._check_has(receiver, asset, amount, _TRANSFER)
         fact = TransferReversed(
@@ -279,12 +261,12 @@ class Transfers:
             text = f"there is no transfer {transfer}"
             raise NotFound("unknown-transfer", text, field=_TRANSFER)
 
-    def _reversible(self, transfer: str, now: datetime) -> TransferPosted:
+    def _to_reverse(self, transfer: str, now: datetime) -> TransferPosted:
         self._check_known(transfer)
         if transfer in self.open:
             raise Refused("transfer-not-posted", "it took no effect so far", field=_TRANSFER)
-        found = self._effective.get(transfer)
-        if found is None or now - found.posted_at > REVERSIBLE:
+        found = self._reversible.get(transfer, now)
+        if found is None:
             text = f"only what took effect within this book in the last {REVERSIBLE.days} days"
             raise Refused("not-reversible", text, field=_TRANSFER)
         if not found.text:
@@ -314,46 +296,29 @@ class Transfers:
         self._release(fact.transfer)
         if fact.to_book is None:
             bare = fact.model_copy(update={"command": None, "metadata": None})
-            self._keep(fact.transfer, _Effective(at, bare.model_dump_json(exclude_none=True)))
-
-    def _keep(self, transfer: str, effective: _Effective) -> None:
-        """Keep what can be reversed, and let go of what cannot any more."""
-        self._effective[transfer] = effective
-        self._oldest.append(transfer)
-        end = effective.posted_at - REVERSIBLE
-        while self._effective[self._oldest[0]].posted_at < end or (
-            len(self._oldest) > self._reversible_max
-        ):
-            del self._effective[self._oldest.popleft()]
+            text = bare.model_dump_json(exclude_none=True)
+            self._reversible.keep(fact.transfer, Effective(fact.from_member, at, text))
 
     def _voided(self, fact: TransferVoided, _: datetime) -> None:
         if fact.from_book is None:
             self._release(fact.transfer)
 
     def _reversed(self, fact: TransferReversed, _: datetime) -> None:
-        posted = self._effective[fact.transfer]
-        self._effective[fact.transfer] = _Effective(posted.posted_at, "")
+        self._reversible.reverse(fact.transfer)
 
     def dump(self) -> Dumped:
         """Give open, reversible and used transfers, for a snapshot."""
-        held, effective = tuple(self.open.values()), dict(self._effective)
+        held = tuple(self.open.values())
         return {
             "open": (each.model_dump_json(exclude_none=True) for each in held),
-            "effective": (
-                [transfer, format_instant(each.posted_at), each.text]
-                for transfer, each in effective.items()
-            ),
-            **dump_parts({"used": self.used}),
+            **dump_parts({"used": self.used, "reversible": self._reversible}),
         }
 
     def load(self, dumped: Loaded) -> None:
         """Take over what `dump` gave."""
         for text in dumped["open"]:
             self._hold(TransferReserved.model_validate_json(text))
-        for transfer, posted_at, text in dumped["effective"]:
-            self._effective[transfer] = _Effective(parse_instant(posted_at), text)
-            self._oldest.append(transfer)
-        load_parts({"used": self.used}, dumped)
+        load_parts({"used": self.used, "reversible": self._reversible}, dumped)
 
 
 def _receivers(legs: Sequence[Leg]) -> tuple[str, ...]:

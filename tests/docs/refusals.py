@@ -132,6 +132,7 @@ async def refuse_registrations(people: People) -> None:
     await ask("Factory01", "RegisterFactory", new, 422, "wrong-role")
     await ask("approver", "RegisterFactory", new | {"factoryId": "market"}, 422, "member-reserved")
     await ask("approver", "RegisterFactory", new | {"factoryId": "Factory01"}, 422, "member-exists")
+    await ask("approver", "RegisterFactory", new | {"book": "nowhere"}, 404, "unknown-book")
     taken = {"address": people.keys["Factory01"].address}
     await ask("approver", "RegisterFactory", new | taken, 422, "address-exists")
     await ask("approver", "RegisterFactory", new | {"initialBalance": 600}, 422, "command-schema")

@@ -351,23 +351,20 @@ def test_money_that_came_takes_room() -> None:
     assert dale.when("approver", "1", fits)
 
 
-def test_money_that_goes_to_and_fro_ends_when_an_account_could_hold_no_more() -> None:
+def test_money_may_go_to_and_fro_for_ever() -> None:
     made = Town()
     half = INTEGER_MAX // UNIT // 2
     made.join("hans", HILL, half)
     made.join("dora", DALE, 0)
-    for number in range(3):
+    for number in range(5):
         made.stages[HILL].when("hans", f"to-{number}", send(half, transfer=f"to-{number}"))
         made.settle()
         back = send(half, "hans", f"fro-{number}", to_book=HILL)
-        if number < 2:
-            made.stages[DALE].when("dora", f"fro-{number}", back)
-            made.settle()
+        made.stages[DALE].when("dora", f"fro-{number}", back)
+        made.settle()
 
-    (void,) = of(made, HILL, TransferVoided)
-    assert isinstance(void.fact, TransferVoided)
-    assert (void.fact.transfer, void.fact.reason) == ("to-2", "no-room")
-    assert made.amount(DALE, f"received:{HILL}") == 2 * half * UNIT
+    assert not of(made, HILL, TransferVoided)
+    assert made.amount(DALE, f"received:{HILL}") == 5 * half * UNIT > INTEGER_MAX
     assert tokens(made.stages[HILL], "hans") == half
     made.check_laws()
 

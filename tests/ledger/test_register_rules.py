@@ -34,9 +34,10 @@ from tests.histories import DEPLOYMENT, START, Stage, key_of
 FIRST = key_of("founder").address
 
 
-def empty() -> Stage:
+def empty(*books: str) -> Stage:
     authority = Authority(deployment=DEPLOYMENT, service="ledger", book=BOOK, first_approver=FIRST)
-    stage = Stage(Register(authority=authority, stream="MEMBERS"), "MEMBERS", BOOK)
+    rules = Register(authority=authority, stream="MEMBERS", books=books)
+    stage = Stage(rules, "MEMBERS", BOOK)
     stage.advance(0)
     return stage
 
@@ -93,6 +94,23 @@ def test_the_setting_counts_only_until_an_approver_stands_in_the_register() -> N
     assert stage.when("founder", "2", member("anna", "approver"))
     assert refusal(stage, "founder", member("eve")) == ("unknown-member", "member")
     assert stage.when("anna", "3", member("eve"))
+
+
+def test_a_factory_trades_only_in_a_book_of_the_installation() -> None:
+    stage = empty("valley", "harbour")
+    stage.when("anna", "1", member("anna", "approver"), signer="founder")
+    body = RegisterFactory(
+        factoryId="Factory01",
+        address=key_of("Factory01").address,
+        name="Solar Factory",
+        energyType="solar",
+        book="vally",
+        initialBalance=1_000_000,
+    )
+    with pytest.raises(NotFound) as error:
+        stage.when("anna", "2", body)
+    assert (error.value.code, error.value.field) == ("unknown-book", "body.book")
+    assert stage.when("anna", "3", body.model_copy(update={"book": "valley"}))
 
 
 def test_a_factory_is_registered_with_its_profile_and_its_opening() -> None:

@@ -27,6 +27,7 @@ from libs.events.trading import (
     TransferVoided,
 )
 from libs.runtime.failures import NotFound, Refused
+from services.ledger.reversible import REVERSIBLE, Effective, Reversible
 from services.ledger.transfers import Transfers
 from tests.histories import START, Stage, key_of, signed
 from tests.ledger.network import (
@@ -299,7 +300,32 @@ def test_what_can_no_longer_be_undone_is_let_go_of() -> None:
     stage.when("ann", "2", give(money(1), transfer="t2"))
     dumped = {name: list(rows) for name, rows in book_of(stage).transfers.dump().items()}
 
-    assert [row[0] for row in dumped["effective"]] == ["t2"]
+    assert [row[0] for row in dumped["reversible/effective"]] == ["t2"]
+
+
+def test_nobody_pushes_out_what_another_gave() -> None:
+    now = START
+    kept = Reversible(most=2)
+    kept.keep("loot", Effective("victim", now, "{}"))
+    for number in range(5):
+        kept.keep(f"flood-{number}", Effective("thief", now, "{}"))
+
+    assert kept.get("loot", now) is not None
+    assert [kept.get(f"flood-{number}", now) is not None for number in range(5)] == [
+        *(False, False, False),
+        *(True, True),
+    ]
+    later = now + REVERSIBLE + timedelta(seconds=1)
+    kept.keep("new", Effective("ann", later, "{}"))
+    fresh = Reversible(most=2)
+    fresh.load({name: list(rows) for name, rows in kept.dump().items()})
+    assert [kept.get(name, later) is None for name in ("loot", "flood-4", "new")] == [
+        *(True, True),
+        False,
+    ]
+    assert {name: list(rows) for name, rows in fresh.dump().items()} == {
+        name: list(rows) for name, rows in kept.dump().items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from libs.events.fact import Fact
 from libs.events.jws import parse
 from libs.events.positions import Position, write_cause, write_seen
 from libs.events.timekeeping import TimeReached
-from libs.rules.accepted import Accepted
-from libs.rules.authority import Authority, Order
+from libs.rules.accepted import Accepted, AcceptedCommands
+from libs.rules.authority import STRANGER_SIZE_MAX, Authority, Order
 from libs.rules.membership import Member
 from libs.runtime.failures import FailureClass, HeliographError, NotYet, Refused
 from tests.histories import START, History, key_of, signed
@@ -346,6 +346,54 @@ def test_a_forgotten_id_may_be_used_again() -> None:
     world.follow(first, "anna.c1.late")
     assert world.repeat(later).first == second
     assert world.repeat(later).last == second
+
+
+def test_a_replay_keeps_no_more_than_was_kept_then() -> None:
+    world = World()
+    for day in range(5):
+        late = world.pass_seconds(day * 2 * WINDOW_S_MAX)
+        nbf = int(late.timestamp())
+        asked = text(command_id=f"c{day}", nbf=nbf, exp=nbf + 60)
+        fact = FundsDeposited(member="ines", asset="USD", amount_stroops=5, command=asked)
+        name = f"anna.c{day}.deposit"
+        world.fold(world.history.record(STREAM, "ines", fact, fact_id=name, time=late))
+    accepted = AcceptedCommands()
+    counts = []
+
+    for recorded in world.history.facts:
+        if recorded.stream == STREAM:
+            accepted.remember(recorded)
+            counts.append(accepted.count("anna"))
+
+    assert counts == [1] * 5
+
+
+def test_one_member_has_so_many_commands_remembered_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("libs.rules.authority.KEPT_PER_MEMBER_MAX", 2)
+    world = World()
+    for number in range(2):
+        world.accept(text(command_id=f"c{number}", exp=NBF + 60), f"anna.c{number}")
+
+    assert world.code(text(command_id="c2")) == "too-many-commands"
+    assert world.repeat(text(command_id="c1", exp=NBF + 60)).name == "anna.c1"
+    world.pass_seconds(60 + KEPT_AFTER_S)
+    assert world.order(text(command_id="c2")).id == "anna.c2"
+
+
+def test_a_long_text_of_a_key_that_nobody_has_is_not_read() -> None:
+    world = World()
+
+    def asked(member: str, size: int) -> str:
+        made = parse(text(member), "hg-command+jws").payload
+        return key_of(member).sign("hg-command+jws", made + b" " * size)
+
+    assert world.code(asked("eve", 0)) == "unknown-member"
+    with pytest.raises(NotYet) as caught:
+        world.judge(asked("eve", STRANGER_SIZE_MAX))
+    assert caught.value.code == "unknown-key"
+    assert world.order(asked("anna", STRANGER_SIZE_MAX)).id == "anna.c1"
 
 
 def test_an_id_that_was_used_again_is_remembered_after_a_restart() -> None:

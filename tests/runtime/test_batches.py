@@ -1,21 +1,24 @@
 """Signed batches from the bytes to the answer, on the store in memory."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from typing_extensions import override
 
-from libs.events.batch import BATCH_MAX, BatchItem, item_command
+from libs.events.batch import BATCH_MAX, Batch, BatchItem, item_command
 from libs.events.command import read_command
 from libs.events.envelope import Draft
 from libs.events.errors import InvalidSignature
 from libs.events.jws import parse
 from libs.events.positions import parse_cause
 from libs.events.subjects import family_of
+from libs.events.trade_commands import TransferFunds
 from libs.events.trading import TradeExpired
 from libs.eventstore import Frame, MemoryServer, MemoryStore, StreamSpec
 from libs.runtime.failures import BrokenLaw, from_problem, gravest, is_problem
@@ -267,6 +270,28 @@ async def test_what_is_wrong_around_it_refuses_the_whole_batch(
     async with running(server) as process:
         assert from_problem(await process.ask(text)).code == code
         assert await process.facts() == []
+
+
+async def test_a_turn_reads_so_many_bytes_and_leaves_the_rest_to_the_next(
+    server: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [execute(f"t-{number}") for number in range(5)]
+    monkeypatch.setattr("libs.runtime.orders.TURN_BYTES", 2 * len(texts[0]))
+    async with running(server) as process:
+        answers = await asyncio.gather(*map(process.ask, texts))
+
+    assert [each["outcome"] for each in answers] == ["accepted"] * 5
+    assert max(process.store.sizes) <= 2
+
+
+def test_a_list_with_many_faults_is_left_at_the_first() -> None:
+    legs: list[dict[str, object]] = [{}] * 1_000
+    with pytest.raises(ValidationError) as caught:
+        TransferFunds.model_validate_json(json.dumps({"transfer": "t", "legs": legs}))
+    assert caught.value.error_count() < 10, "those of one leg"
+    with pytest.raises(ValidationError) as caught:
+        Batch.model_validate_json(json.dumps({"commands": legs}))
+    assert caught.value.error_count() < 10, "those of one command"
 
 
 def test_a_number_that_no_float_holds_is_not_as_if_it_were_left_out() -> None:

@@ -71,7 +71,8 @@ class Deposits:
         if body.member == "nobody":
             raise ZeroDivisionError
         fact = FundsDeposited(command=order.text, **body.model_dump())
-        drafts = [Draft(body.member, fact, f"{order.id}.deposit", order.time)]
+        key = "no id" if body.member == "odd" else body.member
+        drafts = [Draft(key, fact, f"{order.id}.deposit", order.time)]
         if body.amount_stroops >= LARGE:
             drafts.append(Draft(body.member, TITLE, f"{order.id}.title", order.time))
         return drafts
@@ -403,6 +404,14 @@ async def test_a_command_expires_by_the_time_that_was_read() -> None:
         await world.advance(2)
         await desk.read(PRICES, 3)
         assert code(await desk.ask(text)) == "expired"
+
+
+async def test_what_would_be_no_fact_is_refused_and_ends_nothing() -> None:
+    world = await World().prepared()
+    async with world.desk() as desk:
+        assert code(await desk.ask(deposit(member="odd"))) == "out-of-range"
+        assert (await desk.ask(deposit()))["outcome"] == "accepted"
+    assert len(world.facts()) == 1
 
 
 async def test_nobody_names_anything_as_the_clock_is_named() -> None:

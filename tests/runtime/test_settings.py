@@ -111,7 +111,7 @@ def test_a_broken_rule_names_the_variable_that_was_set_and_the_rule() -> None:
 
     assert "HELIOGRAPH_INGEST_PARTITION: Input should be greater than or equal to 0." in told
     assert "HELIOGRAPH_INGEST_BOOK: " in told
-    assert "[A-Za-z0-9_-]{1,64}" in told
+    assert "[A-Za-z0-9_-]{1,59}" in told
 
 
 def test_an_unknown_variable_of_the_service_is_refused_with_the_nearest_one() -> None:
@@ -241,3 +241,10 @@ def test_every_field_is_described() -> None:
 )
 def test_shared_fields_keep_their_rules(variable: str, value: str) -> None:
     assert refusal({f"HELIOGRAPH_{variable}": value}).startswith(f"HELIOGRAPH_{variable}: ")
+
+
+def test_no_book_is_called_as_the_register() -> None:
+    with pytest.raises(SettingsError, match="HELIOGRAPH_BOOK: .*register is the name"):
+        SharedSettings.from_environment(
+            {"HELIOGRAPH_DEPLOYMENT": "test", "HELIOGRAPH_BOOK": "register"}
+        )

@@ -151,11 +151,12 @@ async def orders(
 
 def _order(row: Mapping[str, Any]) -> Order:
     is_open = row["cleared_at"] is None and row["reason"] is None
+    is_matched = row["matched_wh"] == row["energy_wh"]  # a bid may get back money all the same
     own = {name: row[name] for name in Order.model_fields if name in row.keys()}  # noqa: SIM118 - a record is no mapping
     return Order(
         orderId=row["order_id"],
         amount=row["energy_wh"] / WH_PER_KWH,
-        status="open" if is_open else "matched" if row["reason"] is None else "ended",
+        status="open" if is_open else "matched" if is_matched else "ended",
         pricePerUnit=row["limit_stroops_per_kwh"] / STROOPS_PER_UNIT,
         **own,
     )
