@@ -191,7 +191,8 @@ def _beside_postgres(
 ) -> None:
     """The bar is against plain statements; the call is the toughest form, and told beside."""
     results.add(Row(path, rate, "trades/s", rate / others.statements, _STATEMENTS, bar))
-    results.add(Row("... beside one call", rate, "trades/s", rate / others.call, "one call"))
+    path = f"{path} (beside one call)"
+    results.add(Row(path, rate, "trades/s", rate / others.call, "one call"))
 
 
 def _cpu_rows(results: Results, how: str, before: Cpu, after: Cpu, trades: int) -> None:

@@ -10,6 +10,7 @@ from collections import deque
 from typing import Final
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from typing_extensions import override
 
@@ -160,3 +161,26 @@ async def disconnect(client: Client) -> None:
             await client.drain()
     with contextlib.suppress(NatsError, OSError):  # it flushes, though nobody may be there
         await client.close()
+
+
+async def request(client: Client, subject: str, data: bytes, timeout_s: float) -> Msg:
+    """Ask and wait for the answer, from a loop that may be cancelled.
+
+    Args:
+        client: Connected.
+        subject: Who is asked.
+        data: What is asked.
+        timeout_s: Seconds that the answer may take.
+
+    Raises:
+        NatsError, OSError: There was none.
+        CancelledError: Also when the answer came in the same moment. The client waits by
+            `asyncio.wait_for`, which in Python 3.11 then forgets that it was cancelled: a loop
+            around it would go on for ever in a process that ends.
+    """
+    try:
+        return await client.request(subject, data, timeout=timeout_s)
+    finally:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError

@@ -15,8 +15,13 @@ OLDER_EVERY: Final = 20
 """Young rounds between two of the next generation, and so on."""
 
 
+def spare_heap() -> None:
+    """Walk seldom from now on; called before the streams are folded, which makes what stays."""
+    gc.freeze()
+    gc.set_threshold(YOUNG_MAX, OLDER_EVERY, OLDER_EVERY)
+
+
 def settle_heap() -> None:
     """Set everything aside that lives now; called once, when the streams are folded."""
     gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_MAX, OLDER_EVERY, OLDER_EVERY)
+    spare_heap()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
+from libs.runtime.broker import request
 from libs.runtime.commands import REPLY_PREFIXES
 from libs.runtime.failures import FencedOff
 from libs.runtime.health import Health
@@ -168,21 +169,8 @@ class Lease:
         return _Heard.HELD
 
     async def _request(self) -> "Msg":
-        """Send one ping and wait for its answer.
-
-        Raises:
-            CancelledError: Also when the answer came in the same moment. The client waits by
-                `asyncio.wait_for`, which in Python 3.11 then forgets that it was cancelled: the
-                loop around us would go on for ever in a process that ends.
-        """
-        try:
-            return await self._client.request(
-                self._subject, self._id.encode(), timeout=PING_EVERY_S
-            )
-        finally:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise asyncio.CancelledError
+        """Send one ping and wait for its answer."""
+        return await request(self._client, self._subject, self._id.encode(), PING_EVERY_S)
 
     async def _other(self) -> tuple[int, str] | None:
         """Give how far another holder is and its id; None when there is none."""

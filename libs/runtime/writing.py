@@ -12,7 +12,7 @@ from libs.eventstore import JetStreamStore, NotPermitted, StoreUnavailable
 from libs.runtime.commands import command_subject, serve_commands_faststream
 from libs.runtime.failures import Transient
 from libs.runtime.health import Health
-from libs.runtime.heap import settle_heap
+from libs.runtime.heap import settle_heap, spare_heap
 from libs.runtime.hot_commands import serve_commands_plain
 from libs.runtime.orders import OrderDesk
 from libs.runtime.settings import ServiceSettings
@@ -82,6 +82,7 @@ class WritingService:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until asked to stop; any part that ends with an error ends all."""
         self._health.set("recovered", ok=False, detail="folding streams")
+        spare_heap()
         try:
             async with asyncio.TaskGroup() as group:
                 for writer in self._writers:

@@ -14,6 +14,7 @@ from typing import Final
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from libs.runtime.broker import request
 from libs.runtime.clock import Clock
 from libs.runtime.health import Health
 from services.ingest.reports import Breach, Incoming
@@ -136,7 +137,7 @@ class Refusals:
         while True:
             subject, text = await self._waiting.get()
             try:
-                answer = await self._client.request(subject, text, timeout=ANSWER_S)
+                answer = await request(self._client, subject, text, ANSWER_S)
                 stored = b'"error"' not in answer.data
             except (NatsError, OSError):
                 stored = False

@@ -244,7 +244,7 @@ def test_shared_fields_keep_their_rules(variable: str, value: str) -> None:
 
 
 def test_no_book_is_called_as_the_register() -> None:
-    with pytest.raises(SettingsError, match="HELIOGRAPH_BOOK: .*register is the name"):
+    with pytest.raises(SettingsError, match=r"HELIOGRAPH_BOOK: .*register is the name"):
         SharedSettings.from_environment(
             {"HELIOGRAPH_DEPLOYMENT": "test", "HELIOGRAPH_BOOK": "register"}
         )
