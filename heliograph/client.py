@@ -76,26 +76,41 @@ class CommandClient:
         """
         return _accepted(await self._ask(text))
 
-    async def send_batch(self, text: str) -> list[Accepted]:
+    async def send_batch(self, text: str) -> list[Accepted | HeliographError]:
         """Send a signed batch until each of its commands is answered.
 
+        Returns:
+            What each command led to, or why it was refused, in the order of the batch. A command
+            that was not answered for good before the deadline has the last failure of its own.
+
         Raises:
-            HeliographError: The first that was refused; or it was not answered before the deadline.
+            HeliographError: The batch as a whole was refused, or never answered.
         """
-        return [_accepted(answer) for answer in (await self._ask(text))["answers"]]
+        pace = _Pace(self._deadline_s)
+        answers: list[Accepted | HeliographError] | None = None
+        while True:
+            try:
+                answers = [_read(each) for each in (await self._try(text))["answers"]]
+            except HeliographError as error:
+                if error.failure not in RETRIED or pace.is_over:
+                    if answers is None:
+                        raise
+                    return answers
+            else:
+                if pace.is_over or not any(_is_retried(each) for each in answers):
+                    return answers
+            await pace.pause()
 
     async def _ask(self, text: str) -> Any:
-        """Send the same text until it is answered for good, a batch until all of it is."""
-        loop = asyncio.get_running_loop()
-        deadline, delay_s = loop.time() + self._deadline_s, FIRST_DELAY_S
+        """Send the same text until it is answered for good."""
+        pace = _Pace(self._deadline_s)
         while True:
             try:
                 return await self._try(text)
             except HeliographError as error:
-                if error.failure not in RETRIED or loop.time() > deadline:
+                if error.failure not in RETRIED or pace.is_over:
                     raise
-            await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 1.5, DELAY_S_MAX)
+            await pace.pause()
 
     async def _try(self, text: str) -> Any:
         try:
@@ -108,10 +123,35 @@ class CommandClient:
             document: Any = json.loads(answer.content)
         except ValueError as error:
             raise Transient("no-json", f"HTTP {answer.status_code} without JSON") from error
-        for part in (document, *document.get("answers", ())):
-            if is_problem(part):
-                raise from_problem(part)
+        if is_problem(document):
+            raise from_problem(document)
         return document
+
+
+class _Pace:
+    """When to send again, and until when."""
+
+    def __init__(self, deadline_s: float) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._end, self._delay_s = self._clock() + deadline_s, FIRST_DELAY_S
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return self._clock() > self._end
+
+    async def pause(self) -> None:
+        """Wait before the next try, each time longer."""
+        await asyncio.sleep(self._delay_s)
+        self._delay_s = min(self._delay_s * 1.5, DELAY_S_MAX)
+
+
+def _read(document: Any) -> Accepted | HeliographError:
+    return from_problem(document) if is_problem(document) else _accepted(document)
+
+
+def _is_retried(answer: Accepted | HeliographError) -> bool:
+    return isinstance(answer, HeliographError) and answer.failure in RETRIED
 
 
 def _accepted(document: Any) -> Accepted:

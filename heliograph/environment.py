@@ -27,6 +27,9 @@ SERVICES: Final = (
 )
 """Every service of the stack, in the order in which people are told of them."""
 
+STANDBY_ENDING: Final = "-standby"
+"""End of the name of a second process of a service, which takes over from the first."""
+
 DEVNET_PASSPHRASE: Final = "Heliograph Devnet ; 2026"  # noqa: S105 - a name, not a secret
 """The devnet's name, to which its data folder is tied."""
 
@@ -94,11 +97,22 @@ def processes_of(service: str, layout: Layout) -> tuple[str, ...]:
     return ("ingest", *(f"ingest-{number}" for number in range(1, layout.partitions)))
 
 
+def standby_of(service: str) -> str:
+    """Give the name of the process that stands by for a service."""
+    return service + STANDBY_ENDING
+
+
+def is_standby(process: str) -> bool:
+    """Tell whether a process stands by for another."""
+    return process.endswith(STANDBY_ENDING)
+
+
 def service_environment(process: str, setting: Setting) -> dict[str, str]:
     """Give the variables of one process, shared ones and its own.
 
     Args:
-        process: Its name: a service's, or `ingest-<p>`; unknown ones get what all share.
+        process: Its name: a service's, `ingest-<p>` or `ledger-standby`; unknown ones get what all
+            share.
         setting: Where everything is.
     """
     service, _, number = process.partition("-")

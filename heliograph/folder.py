@@ -54,6 +54,49 @@ class Folder:
         """Output of one process."""
         return self.path / "logs" / f"{name}.log"
 
+    def check_belongs(self, deployment: str, books: Iterable[str], partitions: int) -> None:
+        """Refuse what the data were not made for; nothing is written.
+
+        Args:
+            deployment: Id of the installation that is to use them.
+            books: Its books.
+            partitions: Their number.
+
+        Raises:
+            StackError: They belong to others; the message says how to start with those.
+        """
+        kept, asked = self.load_state(), sorted(books)
+        theirs = kept.get("books") or self._books_of_streams(asked)
+        faults, options = [], []
+        if (name := kept.get("deployment", deployment)) != deployment:
+            faults.append(f"deployment {name!r}, not {deployment!r}")
+            options.append(f"--deployment {name}")
+        if theirs != asked:
+            faults.append(f"{_books(theirs)}, not {', '.join(map(repr, asked))}")
+            options.append(f"--book {theirs[0]}")
+        if (number := kept.get("partitions", partitions)) != partitions:
+            faults.append(f"partitions {number}, not {partitions}")
+        if not faults:
+            return
+        # No option names several books, or the number of partitions.
+        can = bool(options) and len(theirs) == 1 and number == partitions
+        ways = [] if can and name == deployment else ["choose another folder"]
+        ways += [f"start with {' '.join(options)}"] if can else []
+        raise StackError(
+            f"The data in {self.path} belong to {' and '.join(faults)}: {', or '.join(ways)}."
+        )
+
+    def _books_of_streams(self, asked: list[str]) -> list[str]:
+        """Tell the books by the streams, for a folder of a release that did not note them.
+
+        A start with a wrong book may have left streams of it, so those asked for need only be
+        among them.
+        """
+        prefix = "VAULT_LEDGER_"
+        accounts = (self.path / "broker" / "streams" / "jetstream").glob(f"{prefix}*")
+        found = sorted(account.name.removeprefix(prefix) for account in accounts)
+        return asked if not found or set(asked) <= set(found) else found
+
     def make(self) -> None:
         """Make the folders.
 
@@ -93,6 +136,12 @@ class Folder:
         part = self.state.with_name(f"{self.state.name}.part")
         part.write_text(json.dumps(state, indent=1) + "\n", "utf-8")
         part.replace(self.state)
+
+
+def _books(names: Iterable[str]) -> str:
+    """Write `book 'park'`, or `books 'north', 'south'`."""
+    told = [repr(name) for name in names]
+    return f"book{'s' * (len(told) > 1)} {', '.join(told)}"
 
 
 class Lock:

@@ -65,6 +65,8 @@ class StackOptions:
     """Whether a player moves time on, in place of the clock."""
     gateway_port: int = GATEWAY_PORT
     """Where the gateway should be; if it is taken, and for 0, a free port is used."""
+    gateway_port_only: bool = False
+    """Whether the start is refused if that port is taken."""
     extra_env: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: _NO_EXTRA)
     """More variables, by process (`devnet` too), or by `*` for all; they win over ours."""
     on_event: Report = _silent
@@ -192,8 +194,12 @@ class Stack:
         await self._end(kind, error, traceback)
 
     async def _start(self) -> None:
+        options, layout = self.options, self.options.layout
+        self.folder.check_belongs(options.deployment, layout.books, layout.partitions)
         self.folder.make()
         self._exit.enter_context(Lock(self.folder.lock))
+        if options.gateway_port_only and not is_free(options.gateway_port):
+            raise StackError(f"{taken(options.gateway_port)}: stop it, or choose another --port.")
         self.folder.rotate_logs()
         assembly = self._load()
         self.env = assembly.env
@@ -206,10 +212,13 @@ class Stack:
         for name in self.options.infrastructure:
             self._keep(make[name]())
             await self.wait_ready(name)
-        for service in self._services:
-            self._keep(assembly.service(service.name, service.argv))
-        if self._services:
-            await self.wait_ready()
+        # A standby that starts beside the first races it for the pen, and one has to end.
+        for second in (False, True):
+            for service in self._services:
+                if environment.is_standby(service.name) == second:
+                    self._keep(assembly.service(service.name, service.argv))
+            if self._keepers:
+                await self.wait_ready()
 
     async def _end(
         self,
@@ -242,13 +251,11 @@ class Stack:
     def _load(self) -> Assembly:
         """Take ports, passwords and seeds from the folder, and keep what is new."""
         options, state = self.options, self.folder.load_state()
-        fixed = {"deployment": options.deployment, "partitions": options.layout.partitions}
-        for name, value in fixed.items():
-            if state.get(name, value) != value:
-                raise StackError(
-                    f"The data in {self.folder.path} belong to {name} {state[name]!r}, "
-                    f"not {value!r}: choose another folder."
-                )
+        fixed = {
+            "deployment": options.deployment,
+            "books": sorted(options.layout.books),
+            "partitions": options.layout.partitions,
+        }
         self.credentials = Credentials.load(self.folder.credentials)
         if self.credentials.complete(
             (*broker.users(options.layout), *postgres.ROLES), environment.SEEDS
@@ -262,7 +269,8 @@ class Stack:
             kept["gateway"] = wanted
         self.ports = choose_ports(["gateway", *names], kept)
         if wanted and self.ports["gateway"] != wanted:
-            note = f"port {wanted} is taken, the gateway uses {self.ports['gateway']}"
+            at = f"http://127.0.0.1:{self.ports['gateway']}"
+            note = f"{taken(wanted)}; the gateway answers at {at}"
             options.on_event(StackEvent(What.NOTE, "gateway", note))
         parts = [*options.infrastructure, *(service.name for service in self._services)]
         self.folder.save_state({**fixed, "ports": self.ports, "parts": parts})
@@ -307,6 +315,11 @@ class Stack:
                 sentences.append(f"{name} says: {body.decode('utf-8', 'replace')[:300]}")
             sentences.append(f"The end of {self.folder.log(name)}:\n{keeper.tail()}")
         return "\n".join(sentences)
+
+
+def taken(port: int) -> str:
+    """Say that a port cannot be had."""
+    return f"port {port} is taken by another program"
 
 
 def _expanded(options: StackOptions) -> list[ServiceProcess]:

@@ -3,11 +3,11 @@
 import asyncio
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from heliograph.commands.options import DATA, DataOption, PortOption
+from heliograph.commands.options import DATA, DataOption
 from heliograph.errors import StackError
 
 if TYPE_CHECKING:
@@ -21,9 +21,17 @@ if TYPE_CHECKING:
     from heliograph.stack import Stack, StackOptions
 
 
-def up(
+def up(  # noqa: PLR0913, PLR0917 - an option each
     data: DataOption = DATA,
-    port: PortOption = 3000,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65_535,
+            help="Port of the web console and REST; refused if it is taken. "
+            "Without it: 3000, or a free one, which is told.",
+        ),
+    ] = None,
     deployment: Annotated[
         str, typer.Option(help="Id of the installation; signed messages name it.")
     ] = "embedded",
@@ -52,14 +60,21 @@ def up(
             "Without it no teller runs here.",
         ),
     ] = None,
+    standby: Annotated[
+        Literal["ledger"] | None,
+        typer.Option(help="Run a second process of this service, which takes over from the first."),
+    ] = None,
 ) -> None:
     """Run broker, database, devnet and all services on this machine until ctrl-C; data are kept."""
     from rich.console import Console  # noqa: PLC0415 - only when it is used
 
-    from heliograph.environment import SERVICES  # noqa: PLC0415 - as above
-    from heliograph.stack import StackOptions  # noqa: PLC0415 - as above
+    from heliograph.environment import SERVICES, standby_of  # noqa: PLC0415 - as above
+    from heliograph.stack import GATEWAY_PORT, StackOptions  # noqa: PLC0415 - as above
 
     reporter = _Reporter(Console())
+    services = [name for name in SERVICES if name != "teller" or source is not None]
+    if standby is not None:
+        services.append(standby_of(standby))
     extra: dict[str, dict[str, str]] = {}
     if played_from is not None:
         extra["oracle"] = {"HELIOGRAPH_ORACLE_PLAYED_FROM": played_from}
@@ -67,11 +82,12 @@ def up(
         extra["teller"] = {"HELIOGRAPH_TELLER_SOURCE": str(source.absolute())}
     options = StackOptions(
         data=data,
-        services=tuple(name for name in SERVICES if name in extra or name != "teller"),
+        services=tuple(services),
         deployment=deployment,
         layout=_layout(book, site or ()),
         played_time=played_from is not None,
-        gateway_port=port,
+        gateway_port=port or GATEWAY_PORT,
+        gateway_port_only=port is not None,
         extra_env=extra,
         on_event=reporter.hear,
     )
@@ -148,7 +164,8 @@ class _Reporter:
                 times = f" (restart {event.restarts})"
                 self._console.print(f"[red]{event.part}[/] ended: {event.detail}{times}")
             case "note":
-                self._console.print(f"{event.part}: {event.detail}", highlight=False)
+                text = f"{event.part}: {event.detail}"
+                self._console.print(text, highlight=False, soft_wrap=True)
             case "ready" if self._up or not self._console.is_terminal:
                 self._console.print(f"{event.part}: ready")
             case _:
@@ -179,8 +196,26 @@ class _Reporter:
             table.add_row(name, where.get(name, ""), str(pid or "-"))
         self._console.print(table)
         folder = stack.folder
-        self._console.print(f"data, logs and passwords: {folder.path}", highlight=False)
+        self._tell(f"data, logs and passwords: {folder.path}")
+        self._tell_unusual(stack)
         self._console.print("ctrl-C stops everything")
+
+    def _tell_unusual(self, stack: "Stack") -> None:
+        """Say again, below the table, what else would be overlooked."""
+        from heliograph.stack import taken  # noqa: PLC0415 - only when it is used
+
+        wanted, url = stack.options.gateway_port, stack.urls.gateway
+        if stack.ports["gateway"] != wanted:
+            self._tell(f"[bold yellow]{taken(wanted)}; the gateway answers at {url}[/]")
+        if stack.options.played_time:
+            self._tell(
+                "[bold]time is played:[/] it stands still until an approver moves it on with "
+                f"AdvanceTime (docs/operate.md, A played clock); {url}/api/clock tells it"
+            )
+
+    def _tell(self, text: str) -> None:
+        """One line, which the terminal may fold and we do not, so that it can be copied."""
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def _status_text(self, text: str) -> None:
         if self._status is not None:

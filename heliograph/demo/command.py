@@ -84,9 +84,9 @@ def demo(  # noqa: PLR0913, PLR0917 - an option each
 
     Starts a broker, a database, a double of Stellar (the devnet) and every service on this machine,
     plays by a clock of its own and finds every figure a second way. The season ends with the
-    verified proof of an invoice. The trading day begins with the story of twenty factories, told by
-    signed requests; then their plants are metered, their surplus is minted and their market is
-    cleared. Ends with an error if anything does not match.
+    verified proof of an invoice. The trading day registers twenty factories and plays the example
+    of the energy network's first design, by signed requests; then their plants are metered, their
+    surplus is minted and their market is cleared. Ends with an error if anything does not match.
     """
     season: dict[str, object] = {
         "--data": data,
@@ -96,6 +96,7 @@ def demo(  # noqa: PLR0913, PLR0917 - an option each
         "--billing-down": billing_down,
     }
     check_folder(folder)
+    made = None
     with ExitStack() as stack:
         if folder is None:
             made = stack.enter_context(tempfile.TemporaryDirectory(prefix="heliograph-demo-"))
@@ -104,7 +105,7 @@ def demo(  # noqa: PLR0913, PLR0917 - an option each
         try:
             if play == "trading":
                 check_season_only(season)
-                wrong = _play_trading(folder, port, kill)
+                wrong = _play_trading(folder, port, kill, kept=made is None)
             else:
                 scene, source = read_scene(data, nameplate_w, time_zone, load_w)
                 check_billing_down(billing_down, scene, source)
@@ -143,7 +144,7 @@ def _play_season(
         return asyncio.run(run_demo(options, screen)).mismatches
 
 
-def _play_trading(folder: Path, port: int, kill: int | None) -> list[str]:
+def _play_trading(folder: Path, port: int, kill: int | None, *, kept: bool) -> list[str]:
     """Play the trading day; give what did not match."""
     from rich.console import Console  # noqa: PLC0415 - keeps `heliograph --help` fast
 
@@ -156,7 +157,7 @@ def _play_trading(folder: Path, port: int, kill: int | None) -> list[str]:
     day = day_of(read_source(_season(), SEASON_ZONE), DAY, SEASON_ZONE)
     screen = Screen(Console(soft_wrap=False))
     tell_day(screen, day, Path(SEASON).name)
-    options = TradingOptions(day=day, folder=folder, gateway_port=port, kill_seed=kill)
+    options = TradingOptions(day=day, folder=folder, gateway_port=port, kept=kept, kill_seed=kill)
     with screen:
         return asyncio.run(run_trading(options, screen))
 

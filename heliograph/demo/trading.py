@@ -1,4 +1,4 @@
-"""Runs the trading demonstration: stack, the seed's story, the day, figures found three times."""
+"""Runs the trading demonstration: stack, the first example, the day, figures found three times."""
 
 import asyncio
 import json
@@ -24,7 +24,13 @@ from heliograph.demo.tellers import Tellers
 from heliograph.demo.trading_check import account_json, figures_of_day, from_streams, from_views
 from heliograph.demo.trading_day import STEPS, Feed, TradingDay, Urls
 from heliograph.demo.trading_hand import Outcome, by_hand
-from heliograph.demo.trading_screen import show_factories, show_story, show_wrong
+from heliograph.demo.trading_screen import (
+    show_factories,
+    show_story,
+    show_wrong,
+    tell_lists,
+    tell_reopening,
+)
 from heliograph.demo.watch import Watch
 from heliograph.environment import SERVICES
 from heliograph.layout import Layout
@@ -47,6 +53,8 @@ class TradingOptions:
     """Where the stack keeps its data."""
     gateway_port: int = 3000
     """Where the gateway should be."""
+    kept: bool = False
+    """Whether the folder stays when the play is over."""
     kill_seed: int | None = None
     """Kill every process once, at moments that follow from this seed."""
 
@@ -82,7 +90,8 @@ async def run_trading(options: TradingOptions, screen: Screen) -> list[str]:
     async with AsyncExitStack() as parts:
         stack = await parts.enter_async_context(Stack(stack_options(options, screen)))
         took = time.monotonic() - began
-        screen.say(f"Ready after {took:.0f} s. Watch it live: {stack.urls.gateway}")
+        screen.say(f"Ready after {took:.0f} s. Look at it while it is played:")
+        tell_lists(screen, stack.urls.gateway)
         http = await parts.enter_async_context(httpx.AsyncClient(timeout=10))
         store = await parts.enter_async_context(connected_auditor(stack))
         play = _Play(options, stack, http, store, screen)
@@ -90,6 +99,7 @@ async def run_trading(options: TradingOptions, screen: Screen) -> list[str]:
         await play.run_day()
         wrong = await play.check(story)
     screen.say(f"{time.monotonic() - began:.0f} s in all.")
+    tell_reopening(screen, options.day, options.folder if options.kept else None)
     return wrong
 
 
@@ -137,7 +147,7 @@ class _Play:
                 beside = [group.create_task(each.run()) for each in (tellers, watch, feed)]
                 await player.set_up()
                 screen.say("Twenty plants are raised, built and metered, each by its factory.")
-                screen.begin("Trading", STEPS, "half hours", each="step")
+                screen.begin("Trading", STEPS, "half hours", each="half hour")
 
                 async def on_step(now: datetime) -> None:
                     bought = sum(feed.bought_wh.values()) // 1000

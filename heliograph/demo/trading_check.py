@@ -270,8 +270,8 @@ def _conserved(fold: Fold, views: Outcome, hand: Outcome) -> list[Figure]:
         Figure(
             "all tokens",
             {
-                "openings": tokens(fold.opened_stroops),
-                "cast": tokens(began),
+                "at registration": tokens(fold.opened_stroops),
+                "in the list of factories": tokens(began),
                 **{way: tokens(_sum(each, "tokens_stroops")) for way, each in _ends(fold, views)},
                 "by hand": tokens(_sum(hand, "tokens_stroops")),
             },
@@ -279,7 +279,7 @@ def _conserved(fold: Fold, views: Outcome, hand: Outcome) -> list[Figure]:
         Figure(
             "all energy",
             {
-                "openings + minted - used up": kwh(fold.opened_wh + fold.minted_wh - retired_wh),
+                "registered + minted - used up": kwh(fold.opened_wh + fold.minted_wh - retired_wh),
                 **{way: kwh(_sum(each, "energy_wh")) for way, each in _ends(fold, views)},
                 "by hand": kwh(_sum(hand, "energy_wh")),
             },

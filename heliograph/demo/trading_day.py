@@ -49,7 +49,7 @@ from libs.events.quantities import format_instant
 from libs.events.timekeeping import TimeReached
 from libs.events.trade_commands import RetireEnergy
 from libs.events.trading import EnergyMinted, TradeExecuted
-from libs.runtime.failures import Refused
+from libs.runtime.failures import HeliographError, Refused
 
 STEP_SLOTS: Final = 2
 """Slots of one step of the clock: half an hour."""
@@ -259,7 +259,9 @@ class TradingDay:
         items = tuple(item for slot in slots for item in self._orders(factory, slot))
         if items:
             text = self._write(factory.id, f"orders-{slots.start}", Batch(commands=items))
-            await self._client.send_batch(text)
+            for answer in await self._client.send_batch(text):
+                if isinstance(answer, HeliographError):
+                    raise answer
 
     def _orders(self, factory: Factory, slot: int) -> list[BatchItem]:
         """Offer all surplus that was minted in a slot, or bid for all that was lacking."""

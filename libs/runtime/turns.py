@@ -3,28 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any
 
 from libs.eventstore import EventStore, Fenced, Frame, StoreFull, StoreUnavailable
 from libs.runtime.failures import FencedOff, Transient
 
-if TYPE_CHECKING:
-    from libs.runtime.writer import Writer
-
-R = TypeVar("R")
-
 Answer = Callable[[object], None]
 """Told what a piece of work returned or raised, once its facts are durable."""
-
-
-@dataclass(slots=True)
-class Work(Generic[R]):
-    """Something that waits for its turn."""
-
-    decide: Callable[["Writer"], R]
-    """Reads the state and stages facts, in the turn."""
-    answer: Answer
-    """Hears how it ended."""
 
 
 @dataclass(slots=True)

@@ -23,17 +23,19 @@ Source: eventing contract, sections 3 and 4; docs/decisions/0001.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from libs.events.envelope import Draft, Recorded, record
 from libs.events.fact import Fact
 from libs.events.positions import Position, write_cause, write_seen
 from libs.eventstore import EventStore, Frame, Stored
+from libs.runtime.continuity import Continuity, Saver
 from libs.runtime.failures import BrokenLaw, HeliographError, Transient
-from libs.runtime.folding import Continuity, Folding, Rules, Saver
+from libs.runtime.folding import Folding, Rules
 from libs.runtime.telemetry import inject_context, is_on
-from libs.runtime.turns import Answer, Turn, Work, resolve
+from libs.runtime.turns import Answer, Turn, resolve
 
 DECISION_FACTS_MAX = 100
 """Most facts of one decision."""
@@ -51,6 +53,16 @@ TURN_HANGS_AFTER_S = 3.0
 """Seconds after which a turn counts as hung, and a standby may take over."""
 
 R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class Work(Generic[R]):
+    """Something that waits for its turn."""
+
+    decide: Callable[["Writer"], R]
+    """Reads the state and stages facts, in the turn."""
+    answer: Answer
+    """Hears how it ended."""
 
 
 class Writer:

@@ -209,7 +209,7 @@ async def post_command(request: Request) -> Response:
     """
     state = state_of(request)
     message = await commands.read_body(request)
-    return await commands.forward(state.client(), message, state.settings.command_timeout_s)
+    return await commands.forward(state.desk(), message)
 
 
 @router.get(

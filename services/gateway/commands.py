@@ -3,10 +3,14 @@
 The deciding service verifies the signature; a command that was changed on the way is refused there.
 """
 
+import asyncio
 import json
+from collections.abc import Awaitable, Collection
+from dataclasses import dataclass
 from typing import Any, Final
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from starlette.requests import Request
@@ -19,6 +23,7 @@ from libs.events.jws import COMMAND_SIZE_MAX, parse, payload_of
 from libs.runtime.commands import command_subject
 from libs.runtime.failures import (
     PROBLEM_CONTENT_TYPE,
+    NotFound,
     Poison,
     Refused,
     Transient,
@@ -33,12 +38,61 @@ CONTENT_TYPE: Final = "application/jose"
 SERVICES: Final = frozenset(body.service for body in COMMANDS.values())
 """Services that take commands."""
 
+REGISTER: Final = "register"
+"""The ledger's book of members."""
 
-def route(message: bytes) -> str:
+OF_BOOKS: Final = {"ledger": frozenset({REGISTER}), "billing": frozenset[str]()}
+"""Services that decide for the books of the installation, and which others each takes."""
+
+ASK_AGAIN_S: Final = 3.0
+"""Seconds without answer after which the command is sent again: a standby may have taken over."""
+
+AWAY_S: Final = 3.0
+"""Seconds for which a service that nobody serves is asked again, before the caller is told."""
+
+PAUSE_S: Final = 0.2
+"""Seconds before a service is asked again that is away, or that said that it ends."""
+
+ENDING: Final = frozenset({"writer-stopped", "stopping", "fenced"})
+"""Codes of a process that ends: its successor answers the same command."""
+
+AWAY: Final = "service-away"
+"""Code that tells that nobody serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where commands are passed on."""
+
+    client: Client
+    """Connected as the gateway."""
+    books: Collection[str]
+    """All books of the installation."""
+    timeout_s: float
+    """Seconds that a service has to answer, however often it is asked."""
+
+
+def check_book(book: str, books: Collection[str]) -> None:
+    """Check that the installation has a book.
+
+    Args:
+        book: What was asked for.
+        books: All that the service in question takes.
+
+    Raises:
+        NotFound: It has not.
+    """
+    if book not in books:
+        known = ", ".join(sorted(books))
+        raise NotFound("unknown-book", f"There is no such book here, only {known}.", field="book")
+
+
+def route(message: bytes, books: Collection[str]) -> str:
     """Read the unverified claims that name the subject of a command.
 
     Args:
         message: A compact JWS of type `hg-command+jws`.
+        books: All books of the installation.
 
     Returns:
         The subject, such as `commands.ledger.pilot`.
@@ -46,6 +100,7 @@ def route(message: bytes) -> str:
     Raises:
         Poison: It is no command.
         Refused: It names no service or book.
+        NotFound: It names a book that the installation does not have.
     """
     try:
         claims = payload_of(parse(message, "hg-command+jws"))
@@ -57,6 +112,8 @@ def route(message: bytes) -> str:
         raise Refused("unknown-service", f"The service must be one of {known}.", field="service")
     if not isinstance(book, str) or not is_id(book):
         raise Refused("invalid-book", "The book must be an id.", field="book")
+    if service in OF_BOOKS:
+        check_book(book, OF_BOOKS[service].union(books))
     return command_subject(service, book)
 
 
@@ -81,21 +138,20 @@ async def read_body(request: Request) -> bytes:
     return bytes(body)
 
 
-async def forward(client: Client, message: bytes, timeout_s: float) -> Response:
+async def forward(desk: Desk, message: bytes) -> Response:
     """Pass a command on and its answer back.
 
     Args:
-        client: Connected as the gateway.
+        desk: Where to.
         message: The signed command, unchanged.
-        timeout_s: Seconds that the service has to answer.
 
     Returns:
         200 with the service's JSON, or the service's problem with its status.
 
     Raises:
-        Transient, Poison, Refused: As `ask`, but for what the service itself refused.
+        Transient, Poison, Refused, NotFound: As `ask`, but for what the service itself refused.
     """
-    data = await _request(client, message, timeout_s)
+    data = await _request(desk, message)
     document = _read(data)
     if not is_problem(document):
         return Response(data, 200, media_type="application/json")
@@ -104,13 +160,12 @@ async def forward(client: Client, message: bytes, timeout_s: float) -> Response:
     return Response(data, told.status_code, headers, media_type=PROBLEM_CONTENT_TYPE)
 
 
-async def ask(client: Client, message: bytes, timeout_s: float) -> dict[str, Any]:
+async def ask(desk: Desk, message: bytes) -> dict[str, Any]:
     """Pass a command on and read the service's answer.
 
     Args:
-        client: Connected as the gateway.
+        desk: Where to.
         message: The signed command, unchanged.
-        timeout_s: Seconds that the service has to answer.
 
     Returns:
         What the service answered to an accepted command.
@@ -120,29 +175,121 @@ async def ask(client: Client, message: bytes, timeout_s: float) -> dict[str, Any
             with the same id is always right.
         Poison: It is no command.
         Refused: It names no service or book.
+        NotFound: It names a book that the installation does not have.
         HeliographError: What the service answered.
     """
-    document = _read(await _request(client, message, timeout_s))
+    document = _read(await _request(desk, message))
     if is_problem(document):
         raise from_problem(document)
     return document
 
 
-async def _request(client: Client, message: bytes, timeout_s: float) -> bytes:
-    subject = route(message)
+async def _request(desk: Desk, message: bytes) -> bytes:
+    subject = route(message, desk.books)
+    asking = _Asking(desk, subject, message)
     try:
-        answer = await client.request(subject, message, timeout=timeout_s)
-    except NoRespondersError as error:
-        raise Transient(
-            "service-away", "The service for this command is away. Send the same command again."
-        ) from error
-    except (NatsError, TimeoutError, OSError) as error:
-        raise Transient(
-            "no-answer",
-            "No answer came in time; the command may have been carried out. Send the same command "
-            "again, with the same id.",
-        ) from error
-    return answer.data
+        return await asking.answer()
+    finally:
+        asking.close()
+
+
+class _Asking:
+    """One command on its way: sent again while nobody answers; whichever answer comes first counts.
+
+    A process that hangs or ends is replaced by its standby, which answers the same command; the
+    command's id makes sure that it is carried out once.
+    """
+
+    def __init__(self, desk: Desk, subject: str, message: bytes) -> None:
+        self._desk, self._subject, self._message = desk, subject, message
+        self._clock = asyncio.get_running_loop().time
+        self._deadline = self._clock() + desk.timeout_s
+        self._sent: set[asyncio.Task[bytes | Transient]] = set()
+        self._away_since: float | None = None
+        self._ending: bytes | None = None
+
+    async def answer(self) -> bytes:
+        """Give the first answer that is for good, or the last of a process that ended.
+
+        Raises:
+            Transient: There was none in time.
+        """
+        while (left_s := self._deadline - self._clock()) > 0:
+            self._send(left_s)
+            done, _ = await asyncio.wait(
+                self._sent, timeout=min(ASK_AGAIN_S, left_s), return_when=asyncio.FIRST_COMPLETED
+            )
+            self._sent -= done
+            if (found := self._judge([one.result() for one in done])) is not None:
+                return found
+            if done:
+                await asyncio.sleep(min(PAUSE_S, max(0.0, self._deadline - self._clock())))
+        if self._ending is not None:
+            return self._ending
+        raise _no_answer() if self._away_since is None else _away()
+
+    def close(self) -> None:
+        """Forget what is still on its way."""
+        for one in self._sent:
+            one.cancel()
+
+    def _send(self, left_s: float) -> None:
+        request = self._desk.client.request(self._subject, self._message, timeout=left_s)
+        self._sent.add(asyncio.create_task(_data_of(request)))
+
+    def _judge(self, results: list[bytes | Transient]) -> bytes | None:
+        """Give an answer that is for good, if there is one.
+
+        Raises:
+            Transient: None will come.
+        """
+        for data in results:
+            if isinstance(data, bytes):
+                if not _is_ending(data):
+                    return data
+                self._ending, self._away_since = data, None
+        for error in results:
+            if isinstance(error, Transient) and self._is_lost(error):
+                raise error
+        return None
+
+    def _is_lost(self, error: Transient) -> bool:
+        """Tell whether asking again is of no use; a request that somebody took is waited for."""
+        if error.code != AWAY:
+            return True
+        now = self._clock()
+        self._away_since = now if self._away_since is None else self._away_since
+        return not self._sent and now - self._away_since >= AWAY_S
+
+
+async def _data_of(request: Awaitable[Msg]) -> bytes | Transient:
+    """Give an answer, or what kept it away: of several questions only one is told to the caller."""
+    try:
+        return (await request).data
+    except NoRespondersError:
+        return _away()
+    except (NatsError, TimeoutError, OSError):
+        return _no_answer()
+
+
+def _away() -> Transient:
+    return Transient(AWAY, "The service for this command is away. Send the same command again.")
+
+
+def _no_answer() -> Transient:
+    return Transient(
+        "no-answer",
+        "No answer came in time; the command may have been carried out. Send the same command "
+        "again, with the same id.",
+    )
+
+
+def _is_ending(data: bytes) -> bool:
+    try:
+        document = _read(data)
+    except Transient:
+        return False
+    return is_problem(document) and document.get("code") in ENDING
 
 
 def _read(data: bytes) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 import base64
 import binascii
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from libs.runtime.failures import Refused
 
@@ -17,6 +18,9 @@ LIMIT: Final = 100
 
 CURSOR_MAX: Final = 300
 """Most characters of a cursor."""
+
+DIGEST_LENGTH: Final = 8
+"""Characters at the beginning of a bound cursor that tell for which parameters it was given."""
 
 _UNREADABLE: Final = (
     *(ValueError, UnicodeError, binascii.Error),
@@ -69,6 +73,44 @@ def _check(moment: datetime, stream: object, sequence: object) -> Key:
     if isinstance(sequence, bool) or not isinstance(sequence, int) or not 0 <= sequence < 2**63:
         raise ValueError("not a sequence")
     return moment.astimezone(UTC), stream, sequence
+
+
+def digest_of(path: str, parameters: Mapping[str, Any]) -> str:
+    """Give a short digest of what a list is asked for, so that a cursor stays with its list.
+
+    Args:
+        path: Which list.
+        parameters: What it is asked for, but for limit and cursor, as JSON values.
+
+    Returns:
+        `DIGEST_LENGTH` characters.
+    """
+    text = json.dumps([path, parameters], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]
+
+
+def bind_cursor(cursor: str | None, digest: str) -> str | None:
+    """Let a cursor belong to a list's parameters; the end of a list stays the end."""
+    return None if cursor is None else f"{digest}{cursor}"
+
+
+def read_bound_cursor(text: str | None, digest: str) -> Key | None:
+    """Read a cursor that belongs to a list's parameters; `None` for the first page.
+
+    Raises:
+        Refused: It is none of ours, or belongs to other parameters.
+    """
+    if text is None:
+        return None
+    key = read_cursor(text[DIGEST_LENGTH:])
+    if text[:DIGEST_LENGTH] != digest:
+        raise Refused(
+            "bad-cursor",
+            "This cursor belongs to other parameters. Ask as for the page that gave it, or leave "
+            "it out to begin with the first page.",
+            field="cursor",
+        )
+    return key
 
 
 def write_id(name: str, value: int = 0) -> str:

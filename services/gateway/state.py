@@ -6,6 +6,7 @@ from nats.aio.client import Client
 
 from libs.runtime.failures import Transient
 from libs.runtime.health import Health
+from services.gateway.commands import Desk
 from services.gateway.database import Views
 from services.gateway.live import LiveFeed
 from services.gateway.settings import GatewaySettings
@@ -35,3 +36,11 @@ class State:
         if self.nats is None or not self.nats.is_connected:
             raise Transient("broker-away", "The broker does not answer. Try again.")
         return self.nats
+
+    def desk(self) -> Desk:
+        """Give where commands are passed on.
+
+        Raises:
+            Transient: The broker is away.
+        """
+        return Desk(self.client(), self.settings.all_books, self.settings.command_timeout_s)

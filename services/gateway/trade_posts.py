@@ -75,11 +75,11 @@ async def _carry_out(request: Request, command: str) -> _CarriedOut:
         HeliographError: What the service answered, or that it did not.
     """
     state, message = state_of(request), await commands.read_body(request)
-    commands.route(message)  # tells what is wrong with the form
+    commands.route(message, state.settings.all_books)  # tells what is wrong with the form
     claims = payload_of(parse(message, "hg-command+jws"))
     if claims.get("command") != command:
         raise Refused("wrong-command", f"This route takes {command}.", field="command")
-    answer = await commands.ask(state.client(), message, state.settings.command_timeout_s)
+    answer = await commands.ask(state.desk(), message)
     try:
         position = Position.parse(str(answer["position"]))
     except (KeyError, ValueError) as error:

@@ -8,7 +8,7 @@ from libs.eventstore import JetStreamStore
 from libs.rules.authority import Authority
 from libs.rules.timekeeper import Timekeeper
 from libs.runtime.clock import Clock
-from libs.runtime.folding import Continuity
+from libs.runtime.continuity import Continuity
 from libs.runtime.health import Health
 from libs.runtime.lease import Lease
 from libs.runtime.orders import OrderDesk

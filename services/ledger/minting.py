@@ -166,9 +166,22 @@ class Minting:
     def _decide(self, system: str, common: datetime) -> Sequence[Draft]:
         """Look at the oldest intervals of a system that are ready; where nothing is due, no more.
 
-        Mints go first, so that what is taken back of a member finds them.
+        Mints go first, so that what is taken back of a member finds them. What finds no room in the
+        book is given up until it is read or corrected again: `TimeReached`, which follows, says
+        that all before it was decided, and a replay must find the same left to do.
         """
-        due = self._compare(system)
+        while system in self._ready:
+            due = self._compare(system)
+            drafts = self._mints(system, due, common) or self._takings(system, due, common)
+            if drafts:
+                return drafts
+            for start in due.causes:
+                del self._ready[system][start]
+            if system in self._ready and not self._ready[system]:
+                del self._ready[system]
+        return ()
+
+    def _mints(self, system: str, due: _Due, common: datetime) -> Sequence[Draft]:
         drafts: list[Draft] = []
         members: set[str] = set()
         for holding, cells in due.mints.items():
@@ -181,8 +194,9 @@ class Minting:
                 break
             drafts += mints
             members.add(holder.member)
-        if drafts:
-            return drafts
+        return drafts
+
+    def _takings(self, system: str, due: _Due, common: datetime) -> Sequence[Draft]:
         for holding, cells in due.takings.items():
             holder = self._opened[system][holding].holder
             decision = Decision(common, due.cause_of(cells), self._counts[holding])

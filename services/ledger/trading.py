@@ -194,7 +194,8 @@ class Trading:
         trade, field = self.open.get(name), "body.tradeId"
         if trade is None:
             if name in self._used:
-                raise Refused("trade-closed", "it was executed, cancelled or expired", field=field)
+                ended = "it was executed, cancelled or expired; the views tell how it ended"
+                raise Refused("trade-closed", ended, field=field)
             raise NotFound("unknown-trade", f"there is no trade {name}", field=field)
         if now >= trade.expires_at:
             until = format_instant(trade.expires_at)

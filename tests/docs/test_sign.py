@@ -11,8 +11,9 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from heliograph.credentials import address_of_seed, new_stellar_seed
 from heliograph.keys import read_key
 from libs.events.command import Command, read_command
 from libs.events.jws import COMMAND_SIZE_MAX, parse, verify
+from libs.runtime.failures import Refused, problem_document
 from services.gateway.commands import CONTENT_TYPE, route
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +33,9 @@ ACCEPTED = {
     "first": f"LEDGER_pilot:1:{'0' * 32}",
     "position": f"LEDGER_pilot:2:{'1' * 32}",
 }
+REFUSED = Refused("bad-signature", "This cannot be read.", field="command")
+PLAYED_AT = "2016-07-01T06:00:00Z"
+"""The time of the installation, whose clock is played."""
 Taken = list[tuple[str, str, Command]]
 """Path, address of the key, and what was asked."""
 
@@ -44,16 +49,21 @@ def gateway() -> Iterator[tuple[str, Taken]]:
             message = self.rfile.read(int(self.headers["content-length"]))
             try:
                 assert self.headers["content-type"] == CONTENT_TYPE
-                route(message)
+                route(message, {"pilot"})
                 signed = parse(message, "hg-command+jws")
                 verify(signed)
                 taken.append((self.path, signed.kid, read_command(signed)))
             except Exception as error:  # noqa: BLE001 - `curl --fail` tells it
-                self._answer(422, {"detail": repr(error)})
+                said = problem_document(REFUSED)
+                self._answer(REFUSED.status, said | {"cause": repr(error)})
                 return
             self._answer(200, ACCEPTED)
 
-        def _answer(self, status: int, document: dict[str, str]) -> None:
+        def do_GET(self) -> None:
+            assert self.path == "/api/clock"
+            self._answer(200, {"now_at": PLAYED_AT})
+
+        def _answer(self, status: int, document: Mapping[str, object]) -> None:
             self.send_response(status)
             self.end_headers()
             self.wfile.write(json.dumps(document).encode())
@@ -85,7 +95,7 @@ def prepare(folder: Path) -> tuple[dict[str, str], str]:
 def test_every_block_of_the_page_runs_and_sends_what_a_service_reads(tmp_path: Path) -> None:
     environment, approver = prepare(tmp_path)
     blocks = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     with gateway() as (url, taken):
         script = "set -e\n" + "\n".join(blocks).replace(ADDRESS, url)
         done = subprocess.run(
@@ -98,13 +108,13 @@ def test_every_block_of_the_page_runs_and_sends_what_a_service_reads(tmp_path: P
             check=False,
         )
     assert done.returncode == 0, done.stdout + done.stderr
-    seller, buyer = (read_key(tmp_path / f"Factory0{n}.key").address for n in (1, 4))
+    seller = read_key(tmp_path / "anna.key").address
     assert [(path, kid, each.command) for path, kid, each in taken] == [
         ("/api/commands", approver, "RegisterMember"),
         ("/api/factory/register", approver, "RegisterFactory"),
         ("/api/factory/register", approver, "RegisterFactory"),
         ("/api/trade/create", seller, "CreateTrade"),
-        ("/api/commands", buyer, "Batch"),
+        ("/api/commands", seller, "Batch"),
     ]
     assert stat.S_IMODE((tmp_path / "approver.key").stat().st_mode) == 0o600
 
@@ -112,7 +122,7 @@ def test_every_block_of_the_page_runs_and_sends_what_a_service_reads(tmp_path: P
 def test_the_python_example_asks_once_however_often_it_is_started(tmp_path: Path) -> None:
     environment, _ = prepare(tmp_path)
     made = subprocess.run(
-        ["heliograph", "keys", "new", "Factory04.key"],
+        ["heliograph", "keys", "new", "ben.key"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -138,6 +148,25 @@ def test_the_python_example_asks_once_however_often_it_is_started(tmp_path: Path
     assert first == second
     assert first[:2] == ("/api/commands", made.stdout.strip())
     assert first[2].command == "ExecuteTrade"
+    played = int(datetime.fromisoformat(PLAYED_AT).timestamp())
+    assert first[2].nbf <= played < first[2].exp  # by the installation's clock, not by ours
+
+
+def test_the_python_example_tells_a_refusal_in_a_line(tmp_path: Path) -> None:
+    environment, _ = prepare(tmp_path)
+    (tmp_path / "execute-TRADE101.jws").write_text("no command")
+    with gateway() as (url, _):
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLE)],
+            cwd=tmp_path,
+            env=environment | {"GATEWAY": url, "DEPLOYMENT": "embedded"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{REFUSED.code}: {REFUSED.message}\n"
 
 
 def test_the_page_shows_the_example_that_was_tested() -> None:

@@ -442,7 +442,8 @@ async def test_killed_example_and_killed_broker_count_every_invoice_once(tmp_pat
 
 def test_the_page_shows_the_examples_that_were_tested() -> None:
     page = (ROOT / "docs" / "subscribe.md").read_text()
-    for script in sorted((ROOT / "examples").glob("subscribe*.py")):
+    scripts = (ROOT / "examples").glob("subscribe*.py")
+    for script in sorted([*scripts, ROOT / "examples" / "balance.py"]):
         assert f"```python\n{script.read_text()}```\n" in page, script.name
 
 

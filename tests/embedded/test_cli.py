@@ -53,7 +53,7 @@ print(len(COMMANDS), slow)
     assert done.stdout.split(maxsplit=1)[1] == "[]\n", done.stdout + done.stderr
     helped = run("up", "--help")
     assert helped.returncode == 0
-    for option in ("--data", "--port", "--site", "--played-from", "--source"):
+    for option in ("--data", "--port", "--site", "--played-from", "--source", "--standby"):
         assert option in helped.stdout
 
 
@@ -69,6 +69,11 @@ def test_the_version_is_told() -> None:
         (("up", "--site", "roof", "--data", "{tmp}"), "write it as SITE:METER,METER"),
         (("up", "--site", "ro*f:m", "--data", "{tmp}"), "'ro*f' is no id"),
         (("up", "--book", "a.b", "--data", "{tmp}"), "'a.b' is no id"),
+        (
+            ("up", "--data", "{tmp}", "--port", "{taken}"),
+            "port {taken} is taken by another program",
+        ),
+        (("up", "--data", "{park}"), "belong to book 'park', not 'pilot': start with --book park."),
         (("up", "--data", "/proc/nowhere"), "The data folder /proc/nowhere cannot be used"),
         (("bootstrap", "--url", "nats://127.0.0.1:1"), "HELIOGRAPH_BOOTSTRAP_CREDENTIALS"),
         (("bootstrap", "--credentials", "/no/file"), "The credentials cannot be read"),
@@ -90,10 +95,13 @@ def test_what_a_user_can_mend_is_one_sentence(
     (tmp_path / "bad").write_text("{}")
     (tmp_path / "empty").write_text('{"passwords": {}}')
     (tmp_path / "good").write_text(json.dumps({"passwords": broker.passwords}))
-    names = {"tmp": tmp_path, **{name: tmp_path / name for name in ("bad", "empty", "good")}}
+    (tmp_path / "park").mkdir()
+    (tmp_path / "park" / "stack.json").write_text('{"deployment": "embedded", "books": ["park"]}')
+    files = {name: tmp_path / name for name in ("bad", "empty", "good", "park")}
+    names = {"tmp": tmp_path, "taken": broker.ports["nats"], **files}
     done = run(*(argument.format(**names) for argument in arguments))
     assert done.returncode == 1, done.stderr
-    assert says in done.stderr
+    assert says.format(**names) in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("heliograph: ")
 
@@ -130,7 +138,7 @@ def test_bootstrap_refuses_a_stream_that_is_another(broker: BrokerProcess, tmp_p
 def test_up_runs_until_it_is_interrupted_and_then_stops_all(tmp_path: Path) -> None:
     """With everything real; the slowest test here."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "heliograph", "up", "--data", str(tmp_path), "--port", "3000"],
+        [sys.executable, "-m", "heliograph", "up", "--data", str(tmp_path), "--standby", "ledger"],
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -144,7 +152,7 @@ def test_up_runs_until_it_is_interrupted_and_then_stops_all(tmp_path: Path) -> N
             break
     shown = "".join(lines)
     try:
-        for part in ("broker", "postgres", "devnet", "ledger", "gateway"):
+        for part in ("broker", "postgres", "devnet", "ledger", "ledger-standby", "gateway"):
             assert f"│ {part} " in shown, shown
         second = run("up", "--data", str(tmp_path))
         assert second.returncode == 1

@@ -67,6 +67,16 @@ async def test_the_delay_grows_while_it_keeps_dying(tmp_path: Path) -> None:
     assert not processes_in(tmp_path)
 
 
+async def test_a_standby_starts_when_the_others_are_ready(tmp_path: Path) -> None:
+    events: list[StackEvent] = []
+    first, second = healthy("alpha-standby", "alpha")
+    async with Stack(options(tmp_path, first, second, on_event=events.append)) as stack:
+        assert set(stack.pids) == {"alpha", "alpha-standby"}
+        assert all(stack.pids.values())
+    ready = [event.part for event in events if event.what is What.READY]
+    assert ready == ["alpha", "alpha-standby"]
+
+
 async def test_unusable_settings_end_the_start_at_once(tmp_path: Path) -> None:
     wrong = program("wrong", "import sys; print('HELIOGRAPH_X: it is not set'); sys.exit(2)")
     began = time.monotonic()
@@ -157,20 +167,92 @@ async def test_the_gateway_takes_another_port_and_says_so(tmp_path: Path) -> Non
             given = stack.ports["gateway"]
             assert given != port
             assert stack.urls.gateway == f"http://127.0.0.1:{given}"
-    assert [event.detail for event in events] == [f"port {port} is taken, the gateway uses {given}"]
+    note = f"port {port} is taken by another program; the gateway answers at {stack.urls.gateway}"
+    assert [event.detail for event in events] == [note]
 
 
-async def test_a_folder_belongs_to_one_deployment_and_one_number_of_partitions(
+async def test_a_port_that_was_asked_for_and_is_taken_refuses_the_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        asked = options(tmp_path, gateway_port=port, gateway_port_only=True)
+        with pytest.raises(StackError, match=f"port {port} is taken by another program: stop it"):
+            async with Stack(asked):
+                pytest.fail("it must not start")
+    assert not (tmp_path / "credentials.json").exists()
+    async with Stack(asked) as stack:
+        assert stack.ports["gateway"] == port
+
+
+PARK = Layout(books=("park",))
+OTHER = "choose another folder"
+BOTH = "deployment 'demo', not 'embedded' and book 'park', not 'pilot'"
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({}, "book 'park', not 'pilot': start with --book park."),
+        (
+            {"layout": PARK, "deployment": "other"},
+            f"deployment 'demo', not 'other': {OTHER}, or start with --deployment demo.",
+        ),
+        (
+            {"deployment": "embedded"},
+            f"{BOTH}: {OTHER}, or start with --deployment demo --book park.",
+        ),
+        (
+            {"layout": Layout(books=("park",), partitions=2)},
+            f"partitions 1, not 2: {OTHER}.",
+        ),
+        (
+            {"layout": Layout(books=("park", "pilot"))},
+            "book 'park', not 'park', 'pilot': start with --book park.",
+        ),
+    ],
+)
+async def test_a_folder_belongs_to_one_deployment_its_books_and_a_number_of_partitions(
+    tmp_path: Path, asked: dict[str, object], says: str
+) -> None:
+    async with Stack(options(tmp_path, layout=PARK, deployment="demo")):
+        pass
+    before = contents(tmp_path)
+    with pytest.raises(StackError) as refused:
+        async with Stack(options(tmp_path, **{"deployment": "demo", **asked})):
+            pytest.fail("it must not start")
+    assert str(refused.value) == f"The data in {tmp_path} belong to {says}"
+    assert contents(tmp_path) == before
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """What every file of a folder holds, and when it was written."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+async def test_a_folder_of_two_books_cannot_be_told_by_an_option(tmp_path: Path) -> None:
+    async with Stack(options(tmp_path, layout=Layout(books=("valley", "pilot")))):
+        pass
+    with pytest.raises(StackError, match=f"books 'pilot', 'valley', not 'pilot': {OTHER}\\.$"):
+        async with Stack(options(tmp_path)):
+            pytest.fail("it must not start")
+    async with Stack(options(tmp_path, layout=Layout(books=("pilot", "valley")))):
+        pass
+
+
+async def test_a_folder_that_does_not_note_its_books_tells_them_by_its_streams(
     tmp_path: Path,
 ) -> None:
-    async with Stack(options(tmp_path)):
+    async with Stack(options(tmp_path, layout=PARK, infrastructure=("broker",))):
         pass
-    with pytest.raises(StackError, match="belong to deployment 'embedded', not 'other'"):
-        async with Stack(options(tmp_path, deployment="other")):
-            pass
-    with pytest.raises(StackError, match="belong to partitions 1, not 2"):
-        async with Stack(options(tmp_path, layout=Layout(partitions=2))):
-            pass
+    state = json.loads((tmp_path / "stack.json").read_text())
+    assert state.pop("books") == ["park"]
+    (tmp_path / "stack.json").write_text(json.dumps(state))
+    with pytest.raises(StackError, match="book 'park', not 'pilot': start with --book park"):
+        async with Stack(options(tmp_path)):
+            pytest.fail("it must not start")
+    async with Stack(options(tmp_path, layout=PARK)):
+        pass
+    assert json.loads((tmp_path / "stack.json").read_text())["books"] == ["park"]
 
 
 async def test_logs_are_kept_with_one_of_the_time_before(tmp_path: Path) -> None:

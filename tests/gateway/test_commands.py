@@ -11,8 +11,9 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from libs.runtime.failures import NotYet, Refused, problem_document
+from libs.runtime.failures import NotYet, Refused, Transient, problem_document
 from libs.runtime.health import Health
+from services.gateway import commands
 from services.gateway.app import create_app
 from services.gateway.state import State
 from tests.gateway.conftest import made_state
@@ -33,6 +34,7 @@ accounts {
 }
 """
 JOSE = {"content-type": "application/jose"}
+BOOKS = ("pilot", "sad", "silent", "odd", "nobody-home", "late", "slow", "ending", "ended")
 ACCEPTED = {"outcome": "accepted", "first": "LEDGER_pilot:1:" + "0" * 32, "position": "x"}
 
 
@@ -67,7 +69,10 @@ async def ledger(server: NatsServer) -> AsyncIterator[Client]:
 @pytest.fixture
 async def api(server: NatsServer, health: Health) -> AsyncIterator[httpx.AsyncClient]:
     state = await made_state(
-        "postgresql://nobody@127.0.0.1:1/none", health, HELIOGRAPH_GATEWAY_COMMAND_TIMEOUT_S="2"
+        "postgresql://nobody@127.0.0.1:1/none",
+        health,
+        HELIOGRAPH_GATEWAY_COMMAND_TIMEOUT_S="2",
+        HELIOGRAPH_BOOKS=",".join(BOOKS),
     )
     state.nats = await nats.connect(server.url, user="gateway", password="g")
     async with _client(state) as client:
@@ -143,6 +148,10 @@ async def test_a_problem_keeps_its_status_and_words(
         (signed(book=7), JOSE, 422, "invalid-book"),
         (signed(book="nobody-home"), JOSE, 503, "service-away"),
         (signed(service="oracle"), JOSE, 503, "service-away"),
+        (signed(book="nowhere"), JOSE, 404, "unknown-book"),
+        (signed(book="nowhere", service="billing"), JOSE, 404, "unknown-book"),
+        (signed(book="register", service="billing"), JOSE, 404, "unknown-book"),
+        (signed(book="register"), JOSE, 503, "service-away"),
     ],
 )
 async def test_what_cannot_be_passed_on_is_a_problem(
@@ -152,6 +161,7 @@ async def test_what_cannot_be_passed_on_is_a_problem(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
     assert ("retry-after" in answer.headers) == (status == 503)
+    assert status != 404 or answer.json()["field"] == "book"
 
 
 async def test_silence_and_nonsense_mean_try_again(api: httpx.AsyncClient, ledger: Client) -> None:
@@ -164,6 +174,89 @@ async def test_silence_and_nonsense_mean_try_again(api: httpx.AsyncClient, ledge
         answer = await api.post("/api/commands", content=signed(book=book), headers=JOSE)
         assert (answer.status_code, answer.json()["code"]) == (503, code)
         assert "retry-after" in answer.headers
+
+
+async def test_a_service_that_hangs_is_asked_again_and_its_successor_answers(
+    api: httpx.AsyncClient, ledger: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "ASK_AGAIN_S", 0.1)
+    heard: list[bytes] = []
+
+    async def second_time(message: Msg) -> None:
+        heard.append(message.data)
+        if len(heard) > 1:
+            await message.respond(json.dumps(ACCEPTED).encode())
+
+    await ledger.subscribe("commands.ledger.late", cb=second_time)
+    await ledger.flush()
+    command = signed(book="late")
+    answer = await api.post("/api/commands", content=command, headers=JOSE)
+    assert (answer.status_code, answer.json()) == (200, ACCEPTED)
+    assert heard == [command.encode()] * 2
+
+
+async def test_a_late_answer_to_the_first_question_counts(
+    api: httpx.AsyncClient, ledger: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "ASK_AGAIN_S", 0.1)
+    heard: list[Msg] = []
+
+    async def the_first(message: Msg) -> None:
+        heard.append(message)
+        if len(heard) == 3:
+            await heard[0].respond(json.dumps(ACCEPTED).encode())
+
+    await ledger.subscribe("commands.ledger.slow", cb=the_first)
+    await ledger.flush()
+    answer = await api.post("/api/commands", content=signed(book="slow"), headers=JOSE)
+    assert (answer.status_code, answer.json()) == (200, ACCEPTED)
+
+
+@pytest.mark.parametrize("code", ["writer-stopped", "stopping", "fenced"])
+async def test_a_process_that_ends_is_followed_by_its_successor(
+    api: httpx.AsyncClient, ledger: Client, code: str
+) -> None:
+    ending = json.dumps(problem_document(Transient(code, "Ask again."))).encode()
+    answers = iter([ending, json.dumps(ACCEPTED).encode()])
+
+    async def ending_first(message: Msg) -> None:
+        await message.respond(next(answers))
+
+    taken = await ledger.subscribe("commands.ledger.ending", cb=ending_first)
+    await ledger.flush()
+    answer = await api.post("/api/commands", content=signed(book="ending"), headers=JOSE)
+    assert (answer.status_code, answer.json()) == (200, ACCEPTED)
+    await taken.unsubscribe()
+
+
+async def test_a_process_that_ends_without_successor_has_the_last_word(
+    api: httpx.AsyncClient, ledger: Client
+) -> None:
+    document = problem_document(Transient("stopping", "Ask again."))
+    await answering(ledger, json.dumps(document).encode(), book="ended")
+    answer = await api.post("/api/commands", content=signed(book="ended"), headers=JOSE)
+    assert (answer.status_code, answer.json()) == (503, document)
+
+
+async def test_a_service_that_is_away_for_a_moment_is_waited_for(
+    api: httpx.AsyncClient, ledger: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "PAUSE_S", 0.05)
+    looked = asyncio.Event()
+    no_responders = commands._away
+
+    def away() -> Transient:
+        looked.set()
+        return no_responders()
+
+    monkeypatch.setattr(commands, "_away", away)
+    asked = asyncio.create_task(
+        api.post("/api/commands", content=signed(book="pilot"), headers=JOSE)
+    )
+    await looked.wait()
+    await answering(ledger, json.dumps(ACCEPTED).encode())
+    answer = await asked
+    assert (answer.status_code, answer.json()) == (200, ACCEPTED)
 
 
 async def test_without_a_broker_the_answer_is_try_again(health: Health) -> None:

@@ -4,6 +4,8 @@ import httpx
 import pytest
 
 from libs.runtime.health import Health
+from services.gateway import filters
+from services.gateway.paging import digest_of
 from tests.gateway.asking import get, whole
 from tests.gateway.conftest import client_of, made_state, memory, project
 from tests.gateway.network import (
@@ -83,7 +85,6 @@ async def test_what_is_promised_is_still_had_but_not_free(network: httpx.AsyncCl
         ({"sort": "-currencyBalance", "energyType": "solar"}, "14"),
         ({"sort": "availableEnergy"}, "43521"),
         ({"sort": "-dailyConsumption"}, "41235"),
-        ({"book": "other"}, ""),
     ],
 )
 async def test_factories_are_filtered_and_sorted(
@@ -114,7 +115,6 @@ async def test_factories_are_filtered_and_sorted(
         ({"sort": "-amount"}, "TRADE001 TRADE004 TRADE002 TRADE003 b1.o1"),
         ({"sort": "pricePerUnit"}, "TRADE003 TRADE004 TRADE001 TRADE002 b1.o1"),
         ({"sort": "-totalPrice"}, "TRADE001 TRADE004 TRADE002 TRADE003 b1.o1"),
-        ({"book": "other"}, ""),
     ],
 )
 async def test_trades_are_filtered_and_sorted(
@@ -259,7 +259,12 @@ async def test_a_transfer_tells_its_steps(network: httpx.AsyncClient) -> None:
         ("/factory/Factory99/balance", 404, "unknown-factory", None),
         (f"/factory/Factory99/balance?at={HOUR.format(8)}", 404, "unknown-factory", None),
         ("/factory/Factory99/history", 404, "unknown-factory", None),
-        ("/factory/Factory01?book=other", 404, "unknown-factory", None),
+        ("/factory/Factory01?book=other", 404, "unknown-book", "book"),
+        ("/factory/Factory01/history?book=other", 404, "unknown-book", "book"),
+        ("/factories?book=register", 404, "unknown-book", "book"),
+        ("/trades?book=nowhere", 404, "unknown-book", "book"),
+        ("/transfers/X1?book=nowhere", 404, "unknown-book", "book"),
+        ("/accounts/wallet:ann?book=nowhere", 404, "unknown-book", "book"),
         ("/trade/TRADE099", 404, "unknown-trade", None),
         ("/transfers/X99", 404, "unknown-transfer", None),
         ("/factory/a%00b", 422, "invalid-request", "factory"),
@@ -290,23 +295,59 @@ async def test_every_error_is_a_problem_that_names_its_field(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-PAGED = [
-    *("/factories", "/factories?sort=-energyBalance", "/trades", "/trades?sort=amount"),
-    *("/factory/Factory01/history", "/market/orders", "/market/slots"),
-    "/accounts/wallet:ann/statement?asset=U:TOKEN",
-]
+_PARAMETERS: dict[str, type[filters.Listing]] = {
+    "/factories": filters.FactoryFilter,
+    "/factories?sort=-energyBalance": filters.FactoryFilter,
+    "/trades": filters.TradeFilter,
+    "/trades?sort=amount": filters.TradeFilter,
+    "/factory/Factory01/history": filters.Listing,
+    "/market/orders": filters.OrderFilter,
+    "/market/slots": filters.SlotFilter,
+    "/accounts/wallet:ann/statement?asset=U:TOKEN": filters.StatementFilter,
+}
 
 
-@pytest.mark.parametrize("path", PAGED)
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("/trades?", "/trades?sort=timestamp&"),
+        ("/trades?sort=amount&", "/trades?sort=-amount&"),
+        ("/trades?", "/trades?seller=Factory01&"),
+        ("/factories?", "/factories?energyType=wind&"),
+        ("/factory/Factory01/history?", "/factory/Factory02/history?"),
+        ("/market/orders?", "/trades?"),
+        (
+            "/accounts/wallet:Factory05/statement?asset=U:TOKEN&",
+            "/accounts/wallet:Factory05/statement?asset=W&",
+        ),
+    ],
+)
+async def test_a_cursor_belongs_to_the_parameters_for_which_it_was_given(
+    network: httpx.AsyncClient, given: str, used: str
+) -> None:
+    cursor = (await network.get(f"{given}limit=1")).json()["next_cursor"]
+    answer = await network.get(f"{used}cursor={cursor}")
+    said = answer.json()
+    assert (answer.status_code, said["code"], said["field"]) == (422, "bad-cursor", "cursor")
+    assert "other parameters" in said["detail"]
+    same = await network.get(f"{given}book=pilot&limit=2&cursor={cursor}")
+    assert same.status_code == 200, same.text  # the size of a page may change
+
+
+@pytest.mark.parametrize("path", _PARAMETERS)
 async def test_a_forged_cursor_is_refused_or_harmless(
     network: httpx.AsyncClient, path: str
 ) -> None:
     own = dict(httpx.URL(path).params)
+    parameters = _PARAMETERS[path].model_validate(own).model_dump(mode="json")
+    asked = {name: parameters[name] for name in parameters.keys() - {"limit", "cursor"}}
+    digest = digest_of(httpx.URL(f"/api{path}").path, asked | {"book": "pilot"})
     for name, document in FORGED.items():
-        answer = await network.get(path, params=own | {"cursor": forge(document)})
+        cursor = digest + forge(document)
+        answer = await network.get(path, params=own | {"cursor": cursor})
         assert (answer.status_code, answer.json()["code"]) == (422, "bad-cursor"), name
     for at in ("0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00"):
-        cursor = forge([at, "\U0010ffff", 2**63 - 1])
+        cursor = digest + forge([at, "\U0010ffff", 2**63 - 1])
         answer = await network.get(path, params=own | {"cursor": cursor})
         assert answer.status_code == 200, answer.text
 

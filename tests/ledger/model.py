@@ -175,6 +175,8 @@ class Book(Market):
         self.read: dict[tuple[str, datetime], int] = {}
         """Readings by meter and start of a quarter; `load-<holding>` is that of a home."""
         self.minted: Counter[tuple[str, datetime]] = Counter()
+        self.given_up: dict[datetime, dict[str, int | None]] = {}
+        """Quarters for which there was no room, with what was read of them then."""
         self.common: datetime | None = None
         """The time that the readings have reached, as far as we can rely on it."""
 
@@ -213,6 +215,8 @@ class Book(Market):
             }
             if start + QUARTER + MINT_LAG > common or None in used.values():
                 continue
+            if self.given_up.get(start) == used | {self.plant: self.read[self.plant, start]}:
+                continue
             homes = {home.holding: (home.units, used[home.holding] or 0) for home in self.homes}
             spare = surplus(self.read[self.plant, start], homes)
             for home in self.homes:
@@ -240,6 +244,11 @@ class Book(Market):
             if less:
                 self._take_back(home, less)
                 return True
+        for start in {start for changes in due.values() for start, _ in changes}:
+            used = {
+                each.holding: self.read.get((f"load-{each.holding}", start)) for each in self.homes
+            }
+            self.given_up[start] = used | {self.plant: self.read[self.plant, start]}
         return False
 
     def _take_back(self, home: Home, less: list[tuple[datetime, int]]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from tests.ledger.model_accounts import MOST, Trades
+from tests.ledger.model_accounts import Trades
 from tests.ledger.model_people import NEVER
 
 REVERSIBLE = timedelta(days=7)
@@ -205,12 +205,11 @@ class Transfers(Trades):
     def _answer(self, other: str, letter: Letter) -> None:
         self.coming[other].remove(letter)
         receiver, received = self.people.get(letter.to_member), f"received:{other}"
-        room = min(self.room(letter.asset), MOST - self.of(letter.asset, received))
         taken = (
             letter.expires_at > self.now
             and receiver is not None
             and not receiver.is_suspended
-            and letter.amount <= room
+            and letter.amount <= self.room(letter.asset)
         )
         if taken:
             self.move(letter.asset, received, f"wallet:{letter.to_member}", letter.amount)

@@ -13,8 +13,8 @@ from libs.events.subjects import family_of
 from libs.eventstore import Frame, JetStreamStore, StreamSpec, declare
 from libs.runtime import lease as leases
 from libs.runtime import writer as writing
+from libs.runtime.continuity import Continuity
 from libs.runtime.failures import FencedOff, HeliographError, Transient, gravest
-from libs.runtime.folding import Continuity
 from libs.runtime.health import Health
 from libs.runtime.lease import Lease
 from libs.runtime.writer import Writer

@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 
 from libs.events.quantities import format_instant, parse_instant
 from libs.rules.dumps import Dumped, Loaded
+from libs.runtime.continuity import Continuity
 from libs.runtime.failures import BrokenLaw
-from libs.runtime.folding import Continuity
 from libs.runtime.snapshots import Snapshots, code_hash
 from libs.runtime.writer import Writer
 from tests.histories import DEPLOYMENT

@@ -281,7 +281,7 @@ class StatementLine(Shape):
     change: int
     """Stroops, shares or Wh, on the account's normal side."""
     balance: int
-    """What stood on the account afterwards."""
+    """What stood on the account afterwards, in the same unit."""
 
 
 class Statement(Shape):
@@ -294,13 +294,13 @@ class Statement(Shape):
     asset: str
     """The asset."""
     opening_balance: int
-    """What stood there before the first line of this page."""
+    """What stood there before the first line of this page, in stroops, shares or Wh."""
     count: int
     """Number of lines on this page."""
     data: list[StatementLine]
     """Entries, oldest first."""
     closing_balance: int
-    """What stood there after the last line of this page."""
+    """What stood there after the last line of this page, not of the whole time; same unit."""
     next_cursor: str | None = None
     """Give it as `cursor` for the next page; null on the last one."""
 
