@@ -32,7 +32,8 @@ from libs.eventstore.model import matches
 
 S = "S"
 SUBJECTS = st.sampled_from(["s.a", "s.b", "s.a.x", "s.b.x.y"])
-FRAMES = st.lists(st.builds(Frame, SUBJECTS, st.binary(max_size=20)), min_size=1, max_size=5)
+FRAME = st.tuples(SUBJECTS, st.binary(max_size=20)).map(lambda pair: Frame(*pair))
+FRAMES = st.lists(FRAME, min_size=1, max_size=5)
 PATTERNS = st.sampled_from(["s.a", "s.*", "s.>", "s.*.x", "s.a.>", "s.none"])
 
 
