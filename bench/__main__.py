@@ -9,9 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import books, growth, ingest, projection, trades
+from bench import books, growth, ingest, projection, rating, trades
 from bench.books import BooksSize
 from bench.measure import Results, machine
+from bench.rating import RatingSize
 from bench.trades import TradesSize
 
 
@@ -24,6 +25,7 @@ class Size:
     growth: bool
     trades: TradesSize
     books: BooksSize
+    rating: RatingSize
 
 
 SHORT = Size(
@@ -32,6 +34,7 @@ SHORT = Size(
     growth=False,
     trades=TradesSize(members=20, trades=1_000, warm=100, eventsourced=50),
     books=BooksSize(small=10, large=100, facts=2_000, measured=500),
+    rating=RatingSize(agreements=20, intervals=500),
 )
 FULL = Size(
     500,
@@ -39,12 +42,14 @@ FULL = Size(
     growth=True,
     trades=TradesSize(members=1_000, trades=30_000, warm=2_000, eventsourced=2_000),
     books=BooksSize(small=100, large=100_000, facts=1_000_000, measured=9_500),
+    rating=RatingSize(agreements=1_000, intervals=1_000),
 )
 
 
 async def run(size: Size, folder: Path) -> Results:
     """Run every benchmark, one after the other."""
     results = Results(machine())
+    rating.run(results, size.rating)
     await ingest.run(folder / "raw", results, meters=size.meters, rounds=size.rounds)
     await projection.run(folder / "view", results, meters=size.meters, rounds=size.rounds)
     if size.growth:

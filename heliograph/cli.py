@@ -21,7 +21,13 @@ COMMANDS: Final = (
     ("doctor", "heliograph.commands.doctor", "doctor"),
     ("keys", "heliograph.commands.keys", "keys"),
     ("sign", "heliograph.commands.sign", "sign"),
+    ("tariff", "heliograph.commands.tariff", "tariff"),
+    ("observe", "heliograph.commands.observe", "observe"),
     ("secrets", "heliograph.commands.secrets", "secrets"),
+    ("preview", "heliograph.commands.foresight", "preview"),
+    ("what-if", "heliograph.commands.foresight", "what_if"),
+    ("forecast", "heliograph.commands.foresight", "forecast"),
+    ("paygo", "heliograph.commands.paygo", "paygo"),
     ("bootstrap", "heliograph.commands.bootstrap", "bootstrap"),
 )
 """Every command. A new one is a module, here or in a folder of its own, and a row."""

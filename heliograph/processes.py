@@ -9,12 +9,8 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from heliograph import guard
-
-KILL_S: Final = 5.0
-"""Seconds within which a killed process is gone, unless the kernel holds it."""
 
 
 @dataclass(frozen=True, slots=True)

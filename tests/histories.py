@@ -180,16 +180,22 @@ class Stage:
 
     def _record(self, drafts: Sequence[Draft], cause: str) -> list[Fact]:
         facts: list[Fact] = []
-        for draft in drafts:
+        keeping = [i for i, each in enumerate(drafts) if getattr(each.fact, "command", None)]
+        found = cause
+        for index, draft in enumerate(drafts):
+            is_head = index == 0 or draft.cause is not None or index in keeping
+            if is_head:
+                found = draft.cause or cause
             recorded = self.history.record(
                 self.own,
                 draft.key,
                 draft.fact,
                 time=draft.time,
                 fact_id=draft.id,
-                cause=draft.cause or cause,
+                cause=found,
             )
-            cause = write_cause(recorded.position, draft.id) if not facts else cause
+            if is_head:
+                found = write_cause(recorded.position, draft.id)
             self.rules.evolve(recorded)
             facts.append(recorded.fact)
         return facts

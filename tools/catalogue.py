@@ -15,11 +15,10 @@ from libs.events.books import TimeZone
 from libs.events.command import Body
 from libs.events.fact import Fact, schema_name, type_name
 from libs.events.ids import Address, HashHex, Id, Reference
-from libs.events.invoicing import LocalDate
 from libs.events.metering import SignedText
 from libs.events.positions import PositionText
 from libs.events.pricing import Asset
-from libs.events.quantities import INSTANT_PATTERN
+from libs.events.quantities import INSTANT_PATTERN, LocalDate
 from libs.events.subjects import FAMILIES, StreamFamily
 
 
@@ -31,8 +30,15 @@ def _pattern_of(kind: Any) -> str:
 
 UNITS = {
     "_stroops_per_kwh": "stroops per kWh",
+    "_stroops_per_month": "stroops a month",
     "_stroops": "stroops",
     "_ppm_year": "ppm a year",
+    "_ppm": "ppm",
+    "days": "days",
+    "_periods": "billing periods",
+    "periods_late": "billing periods",
+    "values": "stroops",
+    "_wh_year": "Wh a year",
     "_wh": "Wh",
     "_w": "W",
     "_s": "s",
@@ -43,18 +49,27 @@ UNITS = {
 
 PLAIN_NUMBERS = frozenset(
     {
+        "base_lines",
+        "count",
         "epoch",
+        "first_count",
         "first_seq",
+        "from_stage",
+        "holding_count",
         "last_seq",
         "ledger",
         "line",
         "number",
         "orders",
+        "outliers",
         "positions",
+        "quorum",
         "rated_intervals",
         "round",
         "seq",
         "tariff_version",
+        "tier",
+        "to_stage",
         "unrated_intervals",
         "version",
     }
@@ -76,8 +91,9 @@ WORDS = {
 }
 """What texts of a kind are called, by their pattern."""
 
-KEYS = {"READINGS": "meter", "METERS": "meter", "MEMBERS": "member", "PRICES": "tariff"}
-"""What the key of a family's subjects is; elsewhere it is whatever the fact is about."""
+KEYS = {"READINGS": "meter", "METERS": "meter", "MEMBERS": "member", "PRICES": "feed"}
+"""What the key of a family's subjects is (of a tariff, the tariff); elsewhere it is whatever the
+fact is about."""
 
 HEAD = """# Facts and commands
 
@@ -105,7 +121,8 @@ def render(
             shapes |= cls.model_json_schema().get("$defs", {})
     lines += ["## Commands", "", *_preface(), ""]
     for name, body in sorted(commands.items()):
-        lines += [f"### {name}", "", f"To `{body.service}`. {_line(body.__doc__)}", ""]
+        newest = "" if body.shape == 1 else f" Shape {body.shape}."
+        lines += [f"### {name}", "", f"To `{body.service}`. {_line(body.__doc__)}{newest}", ""]
         schema = body.model_json_schema()
         lines += [
             *_table(schema),
@@ -122,8 +139,8 @@ def render(
 
 def _preface() -> Iterator[str]:
     yield "A command is the payload of a `hg-command+jws` with the claims of decision 0001; the"
-    yield "tables below are its `body`. A command's shape never changes: another shape is another"
-    yield "command."
+    yield "tables below are its `body`. A command may come to say more, in a higher shape:"
+    yield "what is added is optional, and what was signed before is read as it was."
 
 
 def _line(text: str | None) -> str:
@@ -146,6 +163,8 @@ def _subject(family: StreamFamily, cls: type[Fact]) -> str:
         subject = family.subject(part, "time", cls.fact_name)
     else:
         key = KEYS.get(family.name, "key")
+        if key == "feed" and "tariff" in cls.model_fields:
+            key = "tariff"
         subject = family.subject(part, "key", cls.fact_name).replace(".key.", f".<{key}>.")
     return subject.replace(f".{part}.", f".<{part}>.") if part else subject
 

@@ -1,7 +1,7 @@
 """What the examples are made of: the people, the times, and how a fact of the story is written."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from libs.events.command import Body, Command, write_command
@@ -9,6 +9,7 @@ from libs.events.envelope import Draft, encode
 from libs.events.fact import Fact
 from libs.events.jws import SigningKey
 from libs.events.positions import Position, fact_hash, write_cause, write_seen
+from libs.events.quantities import format_instant
 
 DEPLOYMENT = "golden-valley"
 BOOK = "valley"
@@ -47,12 +48,15 @@ class Example:
     """Where it stands in the stream."""
     is_least: bool = False
     """All optional members are absent."""
+    variant: str = ""
+    """Tells several full examples of a fact apart whose members exclude each other."""
 
     @property
     def name(self) -> str:
         """Name of its golden file, without an ending."""
         fact = type(self.fact)
-        return f"{fact.fact_name}.v{fact.fact_version}" + (".least" if self.is_least else "")
+        more = "least" if self.is_least else self.variant
+        return f"{fact.fact_name}.v{fact.fact_version}" + (f".{more}" if more else "")
 
     def encoded(self) -> tuple[str, bytes]:
         """Its subject and its stored bytes."""
@@ -110,3 +114,26 @@ def from_command(
     time = datetime.fromtimestamp(command.nbf, UTC)
     cause = write_cause(None, name)
     return Example(stream, key, fact, f"{name}.{kind}", time, cause, 2, sequence)
+
+
+def from_time(
+    stream: str, key: str, name: str, fact: Fact, time: datetime = AUGUST, *, sequence: int = 50
+) -> Example:
+    """A fact of the story that follows by itself when the clock of the rules moves on."""
+    cause = write_cause(at(PRICES, 8), f"time.{format_instant(time)}")
+    return Example(stream, key, fact, name, time, cause, 4, sequence)
+
+
+def least_of(example: Example, **absent: object) -> Example:
+    """The same fact without its optional members, as it follows by itself.
+
+    Args:
+        example: The full example.
+        absent: Members that are absent or, where the value is not None, what they are instead.
+    """
+    fact = example.fact
+    members = {name: value for name, value in dict(fact).items() if name not in absent}
+    members |= {name: value for name, value in absent.items() if value is not None}
+    cause = write_cause(at(PRICES, 8), f"time.{format_instant(example.time)}")
+    bare = type(fact).model_validate(members)
+    return replace(example, fact=bare, cause=cause, n=5, sequence=51, is_least=True)

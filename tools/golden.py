@@ -3,9 +3,11 @@
     python -m tools.golden
 
 - `tests/golden/facts/<Name>.v<N>.json`: the stored bytes of one full example of every fact, and
-  `<Name>.v<N>.least.json` of one without its optional members; `manifest.json` tells stream,
-  position, subject and SHA-256 of each.
-- `tests/golden/payloads/<Name>.json`: what is signed, for every command and the report.
+  `<Name>.v<N>.least.json` of one without its optional members; where members exclude each other,
+  `<Name>.v<N>.<variant>.json` of one more. `manifest.json` tells stream, position, subject and
+  SHA-256 of each.
+- `tests/golden/payloads/Command.<Name>.json`: what is signed, for every command and the report;
+  `Command.<Name>.<shape>.json` for a later shape of a command.
 - `tests/golden/jws-vectors.json`: signed messages, good and bad, for every verifier on earth.
 
 What was stored once must be readable for ever, so an old file stays when a fact gets a new version;

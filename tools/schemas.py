@@ -4,9 +4,11 @@
     python -m tools.schemas --check    write nothing; fail on any difference
 
 The lock holds one line for every shape that was ever stored or signed: a SHA-256 over its schema
-without titles and descriptions. A line never changes and never goes away; a changed shape gets a
-new version with an upcast, a changed command a new name. Stored bytes hold signed commands, and a
-service that starts reads them again, so a command's shape is as lasting as a fact's.
+without titles and descriptions. A line never changes and never goes away; a changed fact gets a new
+version with an upcast. Stored bytes hold signed commands, and a service that starts reads them
+again, so a command's shape is as lasting as a fact's: a command that may say more gets a higher
+`shape` and one line more, `Command.<Name>.<shape>`; its schema is that of the newest shape, which
+reads, and writes, every earlier one.
 """
 
 import argparse
@@ -108,13 +110,42 @@ def written(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def lock_faults(lock: Mapping[str, str], found: Mapping[str, Schema]) -> Iterator[str]:
+def lock_line(name: str, shape: int) -> str:
+    """Name of the line of a command's shape, from the name of its schema."""
+    return name if shape == 1 else f"{name}.{shape}"
+
+
+def lines(found: Mapping[str, Schema], commands: Mapping[str, type[Body]]) -> dict[str, str]:
+    """The line of the lock that each schema has today: its hash, by the name of the line."""
+    shapes = {f"Command.{name}": body.shape for name, body in commands.items()}
+    return {
+        lock_line(name, shapes.get(name, 1)): shape_hash(schema) for name, schema in found.items()
+    }
+
+
+def superseded(commands: Mapping[str, type[Body]]) -> set[str]:
+    """The lines of every shape of a command that has a later one; no schema shows them any more."""
+    return {
+        lock_line(f"Command.{name}", shape)
+        for name, body in commands.items()
+        for shape in range(1, body.shape)
+    }
+
+
+def lock_faults(
+    lock: Mapping[str, str], found: Mapping[str, Schema], commands: Mapping[str, type[Body]]
+) -> Iterator[str]:
     """Name every line of the lock that is broken."""
+    today, earlier = lines(found, commands), superseded(commands)
     for name, known in lock.items():
-        if name not in found:
+        if name in earlier:
+            continue
+        if name not in today:
             yield f"{name}: was stored once and is gone; restore it"
-        elif shape_hash(found[name]) != known:
-            yield f"{name}: its stored shape changed; make a new version (or command) instead"
+        elif today[name] != known:
+            yield f"{name}: its stored shape changed; make a new version (of a command: shape)"
+    for name in sorted(earlier - lock.keys()):
+        yield f"{name}: this earlier shape was never locked; shapes are counted one by one"
 
 
 def read_lock(folder: Path) -> dict[str, str]:
@@ -124,10 +155,12 @@ def read_lock(folder: Path) -> dict[str, str]:
     return lock
 
 
-def wanted_files(found: Mapping[str, Schema], folder: Path) -> dict[Path, str]:
+def wanted_files(
+    found: Mapping[str, Schema], commands: Mapping[str, type[Body]], folder: Path
+) -> dict[Path, str]:
     """Every file of the folder with its text."""
     files = {folder / f"{name}.json": written(schema) for name, schema in found.items()}
-    lock = {name: shape_hash(schema) for name, schema in found.items()} | read_lock(folder)
+    lock = lines(found, commands) | read_lock(folder)
     files[folder / LOCK] = written(dict(sorted(lock.items())))
     return files
 
@@ -151,9 +184,9 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
     is_check = parser.parse_args(arguments).check
     folder = root / "docs" / "schemas"
     found = schemas(REGISTRY, COMMANDS)
-    files = wanted_files(found, folder)
+    files = wanted_files(found, COMMANDS, folder)
     files[root / "docs" / "events.md"] = catalogue.render(REGISTRY, COMMANDS)
-    faults = list(lock_faults(read_lock(folder), found))
+    faults = list(lock_faults(read_lock(folder), found, COMMANDS))
     if is_check:
         faults += differences(files, folder)
     elif not faults:

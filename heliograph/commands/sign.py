@@ -239,7 +239,7 @@ def _window(valid_from: str | None, seconds: int, clock: str) -> "tuple[Window, 
     from libs.events.quantities import parse_instant  # noqa: PLC0415 - as above
 
     if valid_from is None:
-        now, by = _now(clock)
+        now, by = now_by(clock)
         return Window.around(now, seconds), f"by {by}"
     try:
         return Window.beginning(parse_instant(valid_from), seconds), "as told"
@@ -247,8 +247,12 @@ def _window(valid_from: str | None, seconds: int, clock: str) -> "tuple[Window, 
         raise StackError(f"--valid-from {valid_from}: {error}.") from error
 
 
-def _now(clock: str) -> tuple[datetime, str]:
-    """Now, and whose it is."""
+def now_by(clock: str) -> tuple[datetime, str]:
+    """Now, and whose it is, by an option `--clock`.
+
+    Raises:
+        StackError: The installation that was named tells no time.
+    """
     from libs.runtime.clock import SystemClock  # noqa: PLC0415 - only when it is used
 
     if clock.startswith(("http://", "https://")):

@@ -62,6 +62,11 @@ def key_of(name: str) -> SigningKey:
     return SigningKey(seed_of(name))
 
 
+def document_hash(kind: str) -> str:
+    """The hash of a document behind a stage; in a demonstration nobody has written it."""
+    return hashlib.sha256(f"heliograph demonstration document: {kind}".encode()).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """What differs from run to run of the demonstration."""

@@ -34,10 +34,11 @@ NAMEPLATE_MARGIN = 1.25
 
 def demo(  # noqa: PLR0913, PLR0917 - an option each
     play: Annotated[
-        Literal["season", "trading"],
+        Literal["season", "trading", "ownership"],
         typer.Argument(
-            help="What is played: a season of one plant, or a day of twenty factories and their "
-            "market. Only --folder, --port and --kill are for both."
+            help="What is played: a season of one plant; a day of twenty factories and their "
+            "market; or how two households come to own a plant, one of them late. Only --folder, "
+            "--port and --kill are for all of them."
         ),
     ] = "season",
     data: Annotated[
@@ -80,13 +81,15 @@ def demo(  # noqa: PLR0913, PLR0917 - an option each
         typer.Option(metavar="FROM UNTIL", help="Stop billing between two days of the play."),
     ] = None,
 ) -> None:
-    """Replay a season of sunshine, from reading to proof; or a day of energy trading.
+    """Replay a season of sunshine, from reading to proof; a day of energy trading; or ownership.
 
     Starts a broker, a database, a double of Stellar (the devnet) and every service on this machine,
     plays by a clock of its own and finds every figure a second way. The season ends with the
     verified proof of an invoice. The trading day registers twenty factories and plays the example
     of the energy network's first design, by signed requests; then their plants are metered, their
-    surplus is minted and their market is cleared. Ends with an error if anything does not match.
+    surplus is minted and their market is cleared. The play of ownership raises a plant from five
+    investors and lets two households use it by time-of-use prices: one pays off early, the other
+    is late into grace, sold to the grid and cured. Ends with an error if anything does not match.
     """
     season: dict[str, object] = {
         "--data": data,
@@ -106,6 +109,9 @@ def demo(  # noqa: PLR0913, PLR0917 - an option each
             if play == "trading":
                 check_season_only(season)
                 wrong = _play_trading(folder, port, kill, kept=made is None)
+            elif play == "ownership":
+                check_season_only(season)
+                wrong = _play_ownership(folder, port, kill)
             else:
                 scene, source = read_scene(data, nameplate_w, time_zone, load_w)
                 check_billing_down(billing_down, scene, source)
@@ -160,6 +166,26 @@ def _play_trading(folder: Path, port: int, kill: int | None, *, kept: bool) -> l
     options = TradingOptions(day=day, folder=folder, gateway_port=port, kept=kept, kill_seed=kill)
     with screen:
         return asyncio.run(run_trading(options, screen))
+
+
+def _play_ownership(folder: Path, port: int, kill: int | None) -> list[str]:
+    """Play how two households come to own a plant; give what did not match."""
+    from rich.console import Console  # noqa: PLC0415 - keeps `heliograph --help` fast
+
+    from heliograph.demo.ownership import (  # noqa: PLC0415
+        DIVERTED,
+        OwnershipOptions,
+        run_ownership,
+    )
+    from heliograph.demo.ownership_season import season_of  # noqa: PLC0415
+    from heliograph.demo.screen import Screen  # noqa: PLC0415
+    from services.teller.source import read_source  # noqa: PLC0415
+
+    season = season_of(read_source(_season(), SEASON_ZONE), DIVERTED)
+    screen = Screen(Console(soft_wrap=False))
+    options = OwnershipOptions(season=season, folder=folder, gateway_port=port, kill_seed=kill)
+    with screen:
+        return asyncio.run(run_ownership(options, screen))
 
 
 def check_season_only(options: dict[str, object]) -> None:

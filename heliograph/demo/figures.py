@@ -137,7 +137,7 @@ async def _money_figures(ledgers: Ledgers, energy: Energy, views: Views) -> list
             "billed, each month",
             {
                 "streams": " ".join(
-                    money(each["total_stroops"]) for each in issued if each["lines"]
+                    money(each["total_stroops"]) for each in issued if each["rated_intervals"]
                 ),
                 "by hand": " ".join(money(amount) for amount in by_hand),
             },

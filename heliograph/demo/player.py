@@ -17,26 +17,28 @@ from heliograph.client import Accepted, CommandClient
 from heliograph.demo import cast
 from heliograph.demo.watch import Watch
 from heliograph.errors import StackError
+from libs.events.billing_commands import OpenAgreement, PublishTariff
 from libs.events.books import Terms
 from libs.events.command import Body
 from libs.events.commands import (
-    AcceptRaise,
     AdvanceTime,
-    ApproveSystem,
     DepositFunds,
     EnrolMeter,
-    Invest,
-    OpenAgreement,
-    OpenHolding,
-    Pay,
-    ProposeSystem,
-    PublishTariff,
     RegisterMember,
 )
 from libs.events.invoicing import InvoiceIssued
 from libs.events.metering import RegisterValue
 from libs.events.positions import Position
 from libs.events.quantities import format_instant
+from libs.events.system_commands import (
+    AcceptRaise,
+    ApproveSystem,
+    Invest,
+    OpenHolding,
+    Pay,
+    ProposeSystem,
+)
+from libs.rules.stages import CONSTRUCTION, INTERCONNECTION, OPERATION, RAISE, walk
 from libs.runtime.failures import Refused
 
 STEP_DEADLINE_S = 90.0
@@ -244,11 +246,13 @@ class Player:
             ),
         )
         await self._ask("approver", "approve", ApproveSystem(system=cast.SYSTEM))
+        await self._walk(0, RAISE)
         for investor, amount in cast.INVESTMENTS_STROOPS.items():
             body = Invest(system=cast.SYSTEM, amount_stroops=amount, terms=TERMS)
             await self._ask(investor, "invest", body)
         await self._ask("household", "accept", AcceptRaise(system=cast.SYSTEM))
-        return await self._ask(
+        await self._walk(CONSTRUCTION, INTERCONNECTION)
+        held = await self._ask(
             "approver",
             "hold",
             OpenHolding(
@@ -258,6 +262,15 @@ class Player:
                 units=cast.PRICE_STROOPS,
             ),
         )
+        await self._walk(INTERCONNECTION, OPERATION)
+        return held
+
+    async def _walk(self, from_stage: int, to_stage: int) -> None:
+        """Let whoever answers for each stage say that it is complete."""
+        steps = walk(cast.SYSTEM, from_stage, to_stage, cast.document_hash)
+        for leaver, body in steps:
+            signer = "developer" if leaver == "proposer" else "approver"
+            await self._ask(signer, f"stage-{body.to_stage}", body)
 
     async def _deposit(self, member: str, amount: int, command_id: str) -> None:
         body = DepositFunds(member=member, asset=cast.ASSET, amount_stroops=amount)

@@ -28,7 +28,6 @@ class Screen:
             disable=not console.is_terminal,
         )
         self._task: TaskID | None = None
-        self._last_line = 0
         self._done = 0
         self._each = "day"
 

@@ -1,4 +1,4 @@
-"""The Tellers of the factories: each signs for two meters and sends over a connection of its own.
+"""Tellers of a demonstration: each signs for its meters and sends over a connection of its own.
 
 They count and sign as `services/teller` does, by its own rules. They keep nothing on disk: the same
 day gives the same bytes, so what has no receipt yet is simply sent again.
@@ -7,6 +7,7 @@ day gives the same bytes, so what has no receipt yet is simply sent again.
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
 
@@ -40,20 +41,33 @@ def counted(factory: Factory, day: EnergyDay) -> tuple[Counted, Counted]:
     )
 
 
-class Teller:
-    """One factory's Teller."""
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where devices connect."""
 
-    def __init__(self, factory: Factory, day: EnergyDay, broker: tuple[str, int, str]) -> None:
+    host: str
+    """Its host."""
+    port: int
+    """Its port for MQTT."""
+    passwords: Mapping[str, str]
+    """Passwords by user."""
+
+
+class Teller:
+    """The Teller of one site."""
+
+    def __init__(
+        self, site: str, key: SigningKey, meters: Sequence[Counted], broker: Broker
+    ) -> None:
         """Prepare; keep `run` running.
 
         Args:
-            factory: Whose meters.
-            day: What they measure.
-            broker: Host, port and password.
+            site: Where it stands.
+            key: Signs for all its meters.
+            meters: What they measure.
+            broker: Where it connects.
         """
-        self._site, self._broker = factory.site, broker
-        self._key: SigningKey = factory.teller_key
-        self._meters = counted(factory, day)
+        self._site, self._broker, self._key, self._meters = site, broker, key, meters
         self._reports = 0
         self._waiting: dict[tuple[str, int], str] = {}
         self._more = asyncio.Event()
@@ -61,11 +75,11 @@ class Teller:
         self._refused = ""
 
     async def report(self, begin: int, end: int) -> None:
-        """Report some slots, and wait for the receipts.
+        """Report some intervals of every meter, and wait for the receipts.
 
         Args:
-            begin: Number of the first slot.
-            end: Number behind the last.
+            begin: Index of the first interval.
+            end: Index behind the last.
 
         Raises:
             StackError: A report was refused.
@@ -83,14 +97,14 @@ class Teller:
 
     async def run(self) -> None:
         """Connect, send and take receipts, again and again, for ever."""
-        host, port, password = self._broker
+        user = device_user(self._site)
         while True:
             try:
                 async with aiomqtt.Client(
-                    host,
-                    port,
-                    username=device_user(self._site),
-                    password=password,
+                    self._broker.host,
+                    self._broker.port,
+                    username=user,
+                    password=self._broker.passwords[user],
                     identifier=f"teller-{self._site}",
                     protocol=aiomqtt.ProtocolVersion.V311,
                 ) as client:
@@ -127,18 +141,9 @@ class Teller:
 class Tellers:
     """All of them."""
 
-    def __init__(self, day: EnergyDay, host: str, port: int, passwords: Mapping[str, str]) -> None:
-        """Prepare; keep `run` running.
-
-        Args:
-            day: What the meters measure.
-            host: The broker's for devices.
-            port: The broker's for devices.
-            passwords: By user of the broker.
-        """
-        self._tellers: Sequence[Teller] = [
-            Teller(each, day, (host, port, passwords[device_user(each.site)])) for each in FACTORIES
-        ]
+    def __init__(self, tellers: Sequence[Teller]) -> None:
+        """Prepare; keep `run` running."""
+        self._tellers = tellers
 
     async def run(self) -> None:
         """Keep all of them running."""
@@ -147,7 +152,7 @@ class Tellers:
                 group.create_task(teller.run())
 
     async def report(self, begin: int, end: int, deadline_s: float) -> None:
-        """Let all report some slots.
+        """Let all report some intervals.
 
         Raises:
             TimeoutError: A receipt did not come in time.
@@ -155,3 +160,15 @@ class Tellers:
         """
         async with asyncio.timeout(deadline_s):
             await asyncio.gather(*(teller.report(begin, end) for teller in self._tellers))
+
+
+def factory_tellers(day: EnergyDay, broker: Broker) -> Tellers:
+    """The Tellers of the twenty factories.
+
+    Args:
+        day: What their meters measure.
+        broker: Where they connect.
+    """
+    return Tellers(
+        [Teller(each.site, each.teller_key, counted(each, day), broker) for each in FACTORIES]
+    )

@@ -20,7 +20,7 @@ from heliograph.demo.figures import Views
 from heliograph.demo.run import KILLED, all_streams, caught_up, connected_auditor
 from heliograph.demo.screen import Screen
 from heliograph.demo.seed_story import Story, Storyteller
-from heliograph.demo.tellers import Tellers
+from heliograph.demo.tellers import Broker, factory_tellers
 from heliograph.demo.trading_check import account_json, figures_of_day, from_streams, from_views
 from heliograph.demo.trading_day import STEPS, Feed, TradingDay, Urls
 from heliograph.demo.trading_hand import Outcome, by_hand
@@ -129,7 +129,7 @@ class _Play:
         """Part two."""
         stack, day, screen = self._stack, self._options.day, self._screen
         passwords, urls = stack.credentials.passwords, stack.urls
-        tellers = Tellers(day, urls.mqtt_host, urls.mqtt_port, passwords)
+        tellers = factory_tellers(day, Broker(urls.mqtt_host, urls.mqtt_port, passwords))
         streams = ("READINGS_0", f"LEDGER_{BOOK}", f"BILLING_{BOOK}", "ANCHORS")
         watch = Watch(self._store, deployment=cast.DEPLOYMENT, streams=streams)
         feed = Feed(self._subscriber)

@@ -32,23 +32,26 @@ from heliograph.subscribe import Subscriber
 from libs.events.batch import Batch, BatchItem
 from libs.events.command import Body
 from libs.events.commands import (
-    AcceptRaise,
     AdvanceTime,
-    ApproveSystem,
     DepositFunds,
     EnrolMeter,
     GrantRoles,
-    Invest,
-    OpenHolding,
-    ProposeSystem,
 )
 from libs.events.decimals import KWH_PLACES, MONEY_PLACES, write_decimal
 from libs.events.metering import RegisterValue
 from libs.events.positions import Position
 from libs.events.quantities import format_instant
+from libs.events.system_commands import (
+    AcceptRaise,
+    ApproveSystem,
+    Invest,
+    OpenHolding,
+    ProposeSystem,
+)
 from libs.events.timekeeping import TimeReached
 from libs.events.trade_commands import RetireEnergy
 from libs.events.trading import EnergyMinted, TradeExecuted
+from libs.rules.stages import CONSTRUCTION, INTERCONNECTION, OPERATION, RAISE, walk
 from libs.runtime.failures import HeliographError, Refused
 
 STEP_SLOTS: Final = 2
@@ -182,11 +185,20 @@ class TradingDay:
         )
         await self._ask(name, "propose", proposal, BOOK, after)
         await self._ask("approver", f"approve-{name}", ApproveSystem(system=system))
+        await self._walk(factory, 0, RAISE)
         await self._ask(name, "invest", Invest(system=system, amount_stroops=price, terms=TERMS))
         await self._ask(name, "accept", AcceptRaise(system=system))
+        await self._walk(factory, CONSTRUCTION, INTERCONNECTION)
         holding = OpenHolding(holding=factory.holding, system=system, recipient=name, units=price)
         await self._ask("approver", f"hold-{name}", holding)
+        await self._walk(factory, INTERCONNECTION, OPERATION)
         await self._enrol(factory)
+
+    async def _walk(self, factory: Factory, from_stage: int, to_stage: int) -> None:
+        """Let whoever answers for each stage say that it is complete."""
+        for leaver, body in walk(factory.system, from_stage, to_stage, cast.document_hash):
+            signer = factory.id if leaver == "proposer" else "approver"
+            await self._ask(signer, f"stage-{factory.id}-{body.to_stage}", body)
 
     async def _enrol(self, factory: Factory) -> None:
         made, used = factory.meters

@@ -1,4 +1,4 @@
-"""Facts of a book: money, systems, holdings, payments and the title that follows them.
+"""Facts of a book: money, holdings, payments, return, and the title that follows them.
 
 The postings of every fact are a pure function of it: `libs.rules.postings`.
 """
@@ -9,9 +9,9 @@ from pydantic import Field, StringConstraints
 
 from libs.events.fact import Fact, Strict, fact
 from libs.events.ids import Id, Reference
-from libs.events.metering import IntervalS, SignedText
+from libs.events.metering import SignedText
 from libs.events.pricing import Asset
-from libs.events.quantities import AmountStroops, PositiveStroops, PowerW, RatePpmYear, Shares
+from libs.events.quantities import AmountStroops, PositiveStroops, RatePpmYear, Shares
 from libs.events.subjects import LEDGER
 
 INVESTORS_MAX = 800
@@ -36,6 +36,13 @@ class Terms(Strict):
     """Least payment per period; 0 only by the consent that signing these terms is."""
 
 
+PaymentKind = Literal["invoices", "standing-order", "prepayment"]
+"""Why a payment was made."""
+
+CLEARED_MAX = 100
+"""Most entries of what one payment clears; the rest of the money is credit and is applied next."""
+
+
 class TitleMove(Strict):
     """Shares of title that left or reached one member."""
 
@@ -43,6 +50,17 @@ class TitleMove(Strict):
     """The member."""
     shares: Shares
     """Number of shares: units of the system's title."""
+
+
+class UnitMove(Strict):
+    """Reserved units that became title, and the money that was raised with them."""
+
+    member: Id
+    """The investor."""
+    shares: Shares
+    """Units of title; more than the stroops where a seed round gave more for its money."""
+    amount_stroops: PositiveStroops
+    """Money that left his escrow, in stroops."""
 
 
 class MoneyMove(Strict):
@@ -54,6 +72,11 @@ class MoneyMove(Strict):
     """Amount in stroops."""
 
 
+PaidInto = Literal["investors", "wallet", "credit", "tax"]
+"""Where cleared money went: the waterfall, a member's wallet, another agreement's credit, or the
+account of a tax authority."""
+
+
 class Cleared(Strict):
     """What a payment cleared on one invoice."""
 
@@ -61,6 +84,19 @@ class Cleared(Strict):
     """The invoice."""
     line_class: LineClass
     """The class of lines that was cleared."""
+    amount_stroops: PositiveStroops
+    """Amount in stroops."""
+    into: PaidInto = "investors"
+    """Where the money went; `investors` for the class energy and no other."""
+    payee: Id | None = None
+    """The member or, for `credit`, the agreement that received it; absent for `investors`."""
+
+
+class ClassAmount(Strict):
+    """An amount of one class of lines."""
+
+    line_class: LineClass
+    """The class."""
     amount_stroops: PositiveStroops
     """Amount in stroops."""
 
@@ -79,32 +115,6 @@ class FundsDeposited(Fact):
     """The approver's signed command; absent for an opening balance, whose registration has it."""
 
 
-@fact("SystemProposed", 1, LEDGER)
-class SystemProposed(Fact):
-    """Someone proposes a solar system at a price."""
-
-    system: Id
-    """The system."""
-    proposer: Id
-    """The member who proposes it."""
-    asset: Asset
-    """What the price is in."""
-    price_stroops: PositiveStroops
-    """Price in stroops; the system has as many units and shares of title."""
-    nameplate_w: PowerW
-    """Nameplate power in W."""
-    site: Id
-    """The site."""
-    time_zone: TimeZone
-    """The site's time zone; periods and prices follow its local time."""
-    rating_interval_s: IntervalS
-    """Rating interval in seconds: one allocation for all holdings of the system."""
-    terms: Terms
-    """The terms that are offered to investors."""
-    command: SignedText
-    """The proposer's signed command."""
-
-
 @fact("SystemApproved", 1, LEDGER)
 class SystemApproved(Fact):
     """The approver let the system raise money; all its title is the approver's to place."""
@@ -115,42 +125,6 @@ class SystemApproved(Fact):
     """Units of title that are issued: the price in stroops."""
     command: SignedText
     """The approver's signed command."""
-
-
-@fact("InvestmentMade", 1, LEDGER)
-class InvestmentMade(Fact):
-    """An investor reserved units; his money waits in escrow."""
-
-    investment: Reference
-    """The investment: `<member>.<command id>` of the command that made it."""
-    system: Id
-    """The system."""
-    investor: Id
-    """The member."""
-    asset: Asset
-    """The system's asset."""
-    amount_stroops: PositiveStroops
-    """Money put into escrow, in stroops; as many units are reserved."""
-    terms: Terms
-    """The terms that the investor signed."""
-    command: SignedText
-    """The investor's signed command."""
-
-
-@fact("RaiseAccepted", 1, LEDGER)
-class RaiseAccepted(Fact):
-    """The recipient accepted a full raise: escrow builds it, reserved units become title."""
-
-    system: Id
-    """The system."""
-    recipient: Id
-    """The member who accepted."""
-    asset: Asset
-    """The system's asset."""
-    moves: Annotated[tuple[TitleMove, ...], Field(min_length=1, max_length=INVESTORS_MAX)]
-    """Shares that each investor now owns, by member; as many stroops leave his escrow."""
-    command: SignedText
-    """The recipient's signed command."""
 
 
 @fact("HoldingOpened", 1, LEDGER)
@@ -169,22 +143,26 @@ class HoldingOpened(Fact):
     """The approver's signed command."""
 
 
-@fact("PaymentSettled", 1, LEDGER)
+@fact("PaymentSettled", 2, LEDGER)
 class PaymentSettled(Fact):
     """A payment cleared invoices and reached those to whom it was due."""
 
     payment: Reference
-    """The payment: `<member>.<command id>` of the command that made it."""
+    """The payment: `<member>.<command id>` of the command that made it; of a standing order
+    `<agreement>.auto.<number>`."""
     agreement: Id
     """The agreement whose invoices it pays."""
     payer: Id
     """The member who paid."""
     asset: Asset
     """What was paid."""
-    amount_stroops: PositiveStroops
-    """What the payer's wallet gave, in stroops."""
-    cleared: tuple[Cleared, ...]
-    """What was cleared, oldest due invoice first."""
+    kind: PaymentKind
+    """`invoices`: on the payer's command; `standing-order`: by itself, on one; `prepayment`: for
+    return and principal, without an invoice."""
+    amount_stroops: AmountStroops
+    """What the payer's wallet gave, in stroops; 0 only for a prepayment out of credit."""
+    cleared: Annotated[tuple[Cleared, ...], Field(max_length=CLEARED_MAX)]
+    """What was cleared, oldest due invoice first, in it tax, running, shared, energy."""
     returns: tuple[MoneyMove, ...]
     """Return paid to each investor."""
     principal: tuple[MoneyMove, ...]
@@ -192,7 +170,7 @@ class PaymentSettled(Fact):
     credit_stroops: AmountStroops
     """What is left as the agreement's credit after this payment."""
     command: SignedText | None = None
-    """The payer's signed command."""
+    """The payer's signed command; absent for a standing order, which was signed once."""
 
 
 @fact("OwnershipTransferred", 1, LEDGER)

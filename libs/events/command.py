@@ -45,6 +45,7 @@ class Body(Strict):
     command_name: ClassVar[str]
     service: ClassVar[Service]
     batchable: ClassVar[bool]
+    shape: ClassVar[int]
 
 
 class Command(Strict):
@@ -83,13 +84,17 @@ COMMANDS: dict[str, type[Body]] = {}
 """Every command, by name."""
 
 
-def command(name: str, service: Service, *, batch: bool = False) -> Callable[[_B], _B]:
+def command(
+    name: str, service: Service, *, batch: bool = False, shape: int = 1
+) -> Callable[[_B], _B]:
     """Register a body as a command of a service.
 
     Args:
         name: Its name, in the imperative.
         service: Who decides it.
         batch: Whether it may stand in a signed batch.
+        shape: Counts its shapes, from 1. A later shape may only add optional members, so that
+            whatever was signed in an earlier one is read, and written, as it was.
 
     Raises:
         ValueError: The name is taken.
@@ -98,7 +103,7 @@ def command(name: str, service: Service, *, batch: bool = False) -> Callable[[_B
     def register(cls: _B) -> _B:
         if name in COMMANDS:
             raise ValueError(f"command {name} is registered already")
-        cls.command_name, cls.service, cls.batchable = name, service, batch
+        cls.command_name, cls.service, cls.batchable, cls.shape = name, service, batch, shape
         COMMANDS[name] = cls
         return cls
 

@@ -1,17 +1,16 @@
-"""What members ask services to do: members, meters, prices, systems, holdings and payments.
+"""What members ask services to do: members, meters, time and book money.
 
-The energy network's commands are in `libs.events.trade_commands`; the claims around every body, and
-how a command is read and written, in `libs.events.command`.
+Systems, holdings and payments are in `libs.events.system_commands`, agreements, invoices and
+prices in `libs.events.billing_commands`, the energy network in `libs.events.trade_commands`; the
+claims around every body, and how a command is read and written, in `libs.events.command`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from libs.events.books import Terms, TimeZone
 from libs.events.command import Body, command
-from libs.events.ids import Address, Id
-from libs.events.invoicing import LocalDate
+from libs.events.ids import Address, Id, Reference
 from libs.events.membership import Roles, SuspensionReason
 from libs.events.metering import (
     CorrectionReason,
@@ -21,14 +20,8 @@ from libs.events.metering import (
     RegisterValue,
 )
 from libs.events.pricing import Asset
-from libs.events.quantities import (
-    DurationS,
-    Instant,
-    PositiveStroops,
-    PowerW,
-    PriceStroopsPerKwh,
-    Shares,
-)
+from libs.events.quantities import Instant, PositiveStroops, PowerW
+from libs.events.repaying import ReceiptReference
 
 
 @command("RegisterMember", "ledger")
@@ -113,20 +106,6 @@ class CorrectReading(Body):
     """Why, in the approver's words."""
 
 
-@command("PublishTariff", "oracle")
-class PublishTariff(Body):
-    """An approver sets a fixed price of energy."""
-
-    tariff: Id
-    """The tariff."""
-    asset: Asset
-    """What the price is in."""
-    price_stroops_per_kwh: PriceStroopsPerKwh
-    """Price in stroops per kWh; must be above zero for a fixed tariff."""
-    effective_from: Instant
-    """First instant at which it holds; not before now."""
-
-
 @command("AdvanceTime", "oracle")
 class AdvanceTime(Body):
     """The player moves the clock; only in played time."""
@@ -149,99 +128,37 @@ class DepositFunds(Body):
     """Amount in stroops."""
 
 
-@command("ProposeSystem", "ledger")
-class ProposeSystem(Body):
-    """A developer or originator proposes a solar system."""
+@command("ReceiveFunds", "ledger")
+class ReceiveFunds(Body):
+    """An approver states that book money arrived with a reference; it is never refused."""
 
-    system: Id
-    """The system."""
     asset: Asset
-    """What the price is in."""
-    price_stroops: PositiveStroops
-    """Price in stroops."""
-    nameplate_w: PowerW
-    """Nameplate power in W."""
-    site: Id
-    """The site."""
-    time_zone: TimeZone
-    """The site's time zone."""
-    rating_interval_s: IntervalS = 900
-    """Rating interval in seconds; it divides an hour. Energy is allocated per interval."""
-    terms: Terms
-    """The terms that are offered."""
-
-
-@command("ApproveSystem", "ledger")
-class ApproveSystem(Body):
-    """An approver lets a proposed system raise money."""
-
-    system: Id
-    """The system."""
-
-
-@command("Invest", "ledger")
-class Invest(Body):
-    """An investor reserves units of a system and puts the money into escrow."""
-
-    system: Id
-    """The system."""
+    """What arrived."""
     amount_stroops: PositiveStroops
     """Amount in stroops."""
-    terms: Terms
-    """The terms he agrees to; they must be those that the system offers."""
+    reference: ReceiptReference
+    """What the sender wrote: the id of an agreement, or anything."""
 
 
-@command("AcceptRaise", "ledger")
-class AcceptRaise(Body):
-    """The recipient accepts a full raise."""
+@command("SettleSuspense", "ledger")
+class SettleSuspense(Body):
+    """An approver says where suspended money belongs; without a receiver it is returned."""
 
-    system: Id
-    """The system."""
-
-
-@command("OpenHolding", "ledger")
-class OpenHolding(Body):
-    """An approver gives a recipient the right to use a part of a system."""
-
-    holding: Id
-    """The holding."""
-    system: Id
-    """The system."""
-    recipient: Id
-    """The member who will use and own it."""
-    units: Shares
-    """Units of the system."""
+    receipt: Reference
+    """The receipt."""
+    member: Id | None = None
+    """The member whose wallet receives it."""
+    agreement: Id | None = None
+    """The agreement whose credit receives it; at most one of both."""
 
 
-@command("OpenAgreement", "billing")
-class OpenAgreement(Body):
-    """A recipient agrees to pay for the energy of his holding."""
+@command("WithdrawFunds", "ledger")
+class WithdrawFunds(Body):
+    """An approver states that book money was paid out to a member."""
 
-    agreement: Id
-    """The agreement."""
-    holding: Id
-    """The holding."""
-    tariff: Id
-    """The tariff."""
-    period: Literal["month"]
-    """Billing period."""
-    first_day: LocalDate
-    """First local day that is billed."""
-    rating_interval_s: IntervalS
-    """Rating interval in seconds."""
-    settlement_lag_s: DurationS
-    """Seconds from the end of a period to the final invoice."""
-    due_after_s: DurationS
-    """Seconds from the invoice to its due time."""
-    terms: Terms
-    """The terms; they must be those that every investor signed."""
-
-
-@command("Pay", "ledger")
-class Pay(Body):
-    """A member pays towards the invoices of an agreement from his wallet."""
-
-    agreement: Id
-    """The agreement."""
+    member: Id
+    """The member."""
+    asset: Asset
+    """What was paid out."""
     amount_stroops: PositiveStroops
     """Amount in stroops."""

@@ -110,7 +110,7 @@ class Draft(NamedTuple):
     """Domain time."""
     cause: str | None = None
     """Position (or `-`) and id of what led to it, as `libs.events.positions` writes it; `None`
-    names the first fact of the same decision."""
+    names the fact before it, in the same decision, that names one itself or is the first."""
 
 
 @cache

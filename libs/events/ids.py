@@ -24,6 +24,7 @@ ADDRESSES_REMEMBERED = 65_536
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ADDRESS_VERSION = 6 << 3  # SEP-23: account ids start with `G`
+_SECRET_SEED_VERSION = 18 << 3  # SEP-23: secret seeds start with `S`
 _PUBLIC_KEY_SIZE = 32
 
 Id = Annotated[str, StringConstraints(strict=True, pattern=ID_PATTERN)]
@@ -88,6 +89,34 @@ def address_of(public_key: bytes) -> str:
     body = bytes([_ADDRESS_VERSION]) + public_key
     check = binascii.crc_hqx(body, 0).to_bytes(2, "little")
     return base64.b32encode(body + check).decode("ascii")
+
+
+def seed_of(secret: str) -> bytes:
+    """Read a Stellar secret seed, as key files hold it.
+
+    Args:
+        secret: 56 characters that begin with `S`.
+
+    Returns:
+        The seed of the key, 32 bytes.
+
+    Raises:
+        ValueError: The text is no secret seed, or its check sum is wrong; the text is not told.
+
+    Source:
+        SEP-23.
+    """
+    if len(secret) != ADDRESS_LENGTH or not secret.startswith("S"):
+        raise ValueError("a Stellar secret seed has 56 characters and begins with S")
+    try:
+        raw = base64.b32decode(secret)
+    except ValueError:
+        # Not chained: the text of the other error could hold a part of the seed.
+        raise ValueError("a Stellar secret seed is written in base32") from None
+    check = binascii.crc_hqx(raw[:-2], 0).to_bytes(2, "little")
+    if raw[0] != _SECRET_SEED_VERSION or raw[-2:] != check:
+        raise ValueError("the check sum of the Stellar secret seed is wrong")
+    return raw[1:-2]
 
 
 def _checked_address(text: str) -> str:

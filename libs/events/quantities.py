@@ -5,11 +5,18 @@ Every stored integer is at most 2^53 - 1, so that any JSON reader on earth reads
 functions that do.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 INTEGER_MAX = 2**53 - 1
 """The largest integer that a fact may hold."""
@@ -58,6 +65,12 @@ RatePpmYear = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
 
 Shares = Annotated[int, Field(strict=True, ge=1, le=INTEGER_MAX)]
 """Units of title or of a holding, above zero. One share costs one stroop."""
+
+PriceChangeStroopsPerKwh = Annotated[int, Field(strict=True, ge=-(10**12), le=10**12)]
+"""A price in stroops for one kilowatt-hour that may be below zero, as on a market."""
+
+Ppm = Annotated[int, Field(strict=True, ge=0, le=10**9)]
+"""Parts per million: 1,000,000 is the whole, at most a thousand times it."""
 
 DurationS = Annotated[int, Field(strict=True, ge=0, le=366 * 86_400)]
 """A length of time in seconds, at most 366 days."""
@@ -119,3 +132,25 @@ Instant = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "pattern": INSTANT_PATTERN}),
 ]
 """An instant in UTC, whole seconds, written `YYYY-MM-DDTHH:MM:SSZ`."""
+
+
+def as_date(text: str) -> date:
+    """Read a `LocalDate`.
+
+    Raises:
+        ValueError: There is no such day.
+    """
+    return date.fromisoformat(text)
+
+
+def _checked_date(text: str) -> str:
+    as_date(text)
+    return text
+
+
+LocalDate = Annotated[
+    str,
+    StringConstraints(strict=True, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
+    AfterValidator(_checked_date),
+]
+"""A date in the site's local time, `YYYY-MM-DD`: a day that exists."""

@@ -14,7 +14,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from libs.events.anchoring import Base64Text
 from libs.events.fact import Strict
-from libs.events.ids import Address, HashHex, Id
+from libs.events.ids import Address, HashHex, Id, Reference
 from libs.events.quantities import Count, Instant, Ordinal
 
 FILE_SIZE_MAX = 16 * 1024 * 1024
@@ -139,7 +139,7 @@ class ProofFile(_File):
     """Version of the format."""
     deployment: Id
     """The installation."""
-    invoice: Id
+    invoice: Reference
     """The invoice that is proved."""
     round: ProofRound
     """Where everything is anchored."""

@@ -8,14 +8,23 @@ by facts too, so whoever signed is judged as the writer of that very fact knew h
 from collections.abc import Iterable
 from typing import cast
 
+from libs.events.billing_commands import PublishTariff
 from libs.events.command import Body, Command, read_command
-from libs.events.commands import GrantRoles, RegisterMember, RotateKey, SuspendMember
+from libs.events.commands import (
+    GrantRoles,
+    RegisterMember,
+    RotateKey,
+    SuspendMember,
+)
 from libs.events.envelope import Recorded
 from libs.events.errors import InvalidSignature
 from libs.events.fact import Fact
+from libs.events.invoicing import NOTICE_S
 from libs.events.jws import Signed, parse, verify_signature
 from libs.events.membership import KeyRotated, MemberRegistered, MemberSuspended, RoleGranted
+from libs.events.pricing import TariffPrices
 from libs.events.subjects import family_of
+from libs.events.system_commands import Pay
 from libs.events.trade_commands import RegisterFactory
 from libs.proof.case import Case, require, same
 from libs.proof.errors import ProofFailed
@@ -32,6 +41,14 @@ APPROVER = frozenset({"approver"})
 
 ANYBODY = frozenset[str]()
 """No role is asked for."""
+
+_ABSENT: dict[str, object] = {
+    "cover_stroops": 0,
+    "grace_periods": 6,
+    "notice_s": NOTICE_S,
+    "taxes": (),
+}
+"""What a fact says where its command leaves it out."""
 
 MemberFact = MemberRegistered | RoleGranted | KeyRotated | MemberSuspended
 """What is told of a member."""
@@ -226,7 +243,18 @@ def _pairs(fact: Fact, body: Body, text: str) -> Iterable[tuple[str, object, obj
     if isinstance(body, RegisterMember | RegisterFactory):
         asked = registration(body, text)
         return [(n, getattr(fact, n), getattr(asked, n)) for n in type(asked).model_fields]
-    return [(n, getattr(fact, n), getattr(body, n)) for n in type(body).model_fields]
+    wanted = {n: getattr(body, n) for n in type(body).model_fields}
+    if isinstance(body, PublishTariff):
+        standing = wanted.pop("standing_stroops_per_month") or 0
+        prices = {n: wanted.pop(n) for n in TariffPrices.model_fields if n in wanted}
+        wanted["prices"] = TariffPrices(standing_stroops_per_month=standing, **prices)
+    elif isinstance(body, Pay):
+        del wanted["invoice"]  # whichever he means, the oldest is cleared first
+    absent = [n for n in wanted if wanted[n] is None and n in _ABSENT]
+    wanted |= {n: _ABSENT[n] for n in absent}
+    if wanted.get("asset", "") is None:
+        del wanted["asset"]
+    return [(n, getattr(fact, n), value) for n, value in wanted.items()]
 
 
 def _read(step: int, text: str, what: str) -> Command:

@@ -13,7 +13,6 @@ from libs.events.commands import CorrectReading
 from libs.events.envelope import Recorded
 from libs.events.errors import InvalidSignature
 from libs.events.fact import Fact
-from libs.events.invoicing import InvoiceIssued
 from libs.events.jws import parse, payload_of, verify_signature
 from libs.events.metering import (
     MeterEnrolled,
@@ -25,8 +24,6 @@ from libs.events.metering import (
     RegisterValue,
     Report,
 )
-from libs.events.quantities import format_instant
-from libs.events.timekeeping import TimeReached
 from libs.proof.bill import Bill, readings_stream
 from libs.proof.case import Case, Step, require, same
 from libs.proof.errors import ProofFailed
@@ -44,10 +41,12 @@ class Readings:
     """Its enrolment."""
     stream: str
     """Their stream."""
+    touching: list[Reading | Correction]
+    """What touches the period and came before the cut-off, by sequence."""
     counted: list[Reading]
-    """Those that touch the period and came before the cut-off, by sequence."""
+    """The readings among them that count."""
     corrections: list[Correction]
-    """What was corrected before the cut-off, by sequence."""
+    """The corrections among them that count."""
 
 
 def until_of(fact: ReadingRecorded) -> datetime:
@@ -153,23 +152,8 @@ def check_sequences(case: Case, bill: Bill) -> tuple[Step, list[Readings]]:
 
 
 def _cutoff(case: Case, bill: Bill, stream: str) -> int:
-    """Where a stream of readings first reached the time at which the bill became final."""
-    reached = sorted(
-        (each for each in case.glance(TimeReached) if each.stream == stream),
-        key=lambda each: each.sequence,
-    )
-    for each in reached:
-        case.need(each)
-    require(9, 1 <= len(reached) <= 2, f"{stream}: one or two times reached are needed")  # noqa: PLR2004
-    last = reached[-1]
-    final = format_instant(bill.final_at)
-    require(9, last.fact.to >= bill.final_at, f"{stream} did not reach {final} in this file")
-    if len(reached) == 1:
-        require(9, last.envelope.n == 1, f"{stream}: the time reached before the last is missing")
-    else:
-        before = reached[0]
-        require(9, before.fact.to < bill.final_at, f"{stream} reached {final} earlier")
-        require(9, before.envelope.n + 1 == last.envelope.n, f"{stream}: a time is missing")
+    """Where a stream of readings first reached the time as of which the bill was decided."""
+    last = bill.times.reached(stream, bill.as_of.at)
     require(9, case.knew(bill.invoice, last), f"the bill was issued before {stream} was final")
     return last.sequence
 
@@ -182,21 +166,25 @@ def _row(
     row = _facts_of(case, name, stream)
     before = [each for each in row if each.sequence < cutoff]
     _check_numbers(case, name, row, before)
-    period = bill.invoice.fact
-    counted = [each for each in _readings(before) if _touches(each.fact, period)]
-    if not counted:
+    touching = [
+        cast("Reading | Correction", each)
+        for each in before
+        if isinstance(each.fact, ReadingRecorded | ReadingCorrected)
+        and touches(each.fact, bill.grid, bill.agreement.fact.rating_interval_s)
+    ]
+    chain = _readings(touching)
+    if not chain:
         require(9, not row, f"{name}: facts without a reading in the period")
         case.not_covered.append(f"That meter {name} had no reading in the period.")
-        return Readings(meter, stream, [], []), 0
-    require(9, row[0] is counted[0], f"{name}: the file begins with a fact before the period")
+        return Readings(meter, stream, [], [], []), 0
+    require(9, row[0] is chain[0], f"{name}: the file begins with a fact before the period")
     readings = _readings(before)
     _check_heads(readings)
-    head = readings[-1].fact.head
-    corrections = [
-        cast("Correction", each) for each in before if isinstance(each.fact, ReadingCorrected)
-    ]
-    declared = _check_chain(bill, meter.fact, counted, head)
-    return Readings(meter, stream, counted, corrections), declared
+    declared = _check_chain(bill, meter.fact, chain, readings[-1].fact.head)
+    counting = [each for each in touching if bill.as_of.counts(each, each.fact.first_interval_at)]
+    corrections = [each for each in counting if isinstance(each.fact, ReadingCorrected)]
+    counted = _readings(counting)
+    return Readings(meter, stream, touching, counted, corrections), declared
 
 
 def _readings(row: Sequence[Recorded[Fact]]) -> list[Reading]:
@@ -204,9 +192,22 @@ def _readings(row: Sequence[Recorded[Fact]]) -> list[Reading]:
     return [cast("Reading", each) for each in row if isinstance(each.fact, ReadingRecorded)]
 
 
-def _touches(fact: ReadingRecorded, period: InvoiceIssued) -> bool:
-    """Tell whether an interval of a reading lies in a period."""
-    return fact.first_interval_at < period.period_until and until_of(fact) > period.period_from
+def touches(fact: ReadingRecorded | ReadingCorrected, grid: range, interval_s: int) -> bool:
+    """Tell whether a stretch of readings lies, with a part of it, in the intervals of a period.
+
+    Args:
+        fact: A reading or a correction.
+        grid: The starts of the rating intervals, seconds since 1970.
+        interval_s: Length of each in seconds.
+    """
+    first = int(fact.first_interval_at.timestamp())
+    if isinstance(fact, ReadingRecorded):
+        count = len(fact.registers[0].differences_wh)
+    else:
+        count = len(fact.registers[0].deltas_wh)
+    if not grid:
+        return False
+    return first < grid[-1] + interval_s and first + count * fact.interval_s > grid[0]
 
 
 def _facts_of(case: Case, meter: str, stream: str) -> list[Recorded[Fact]]:

@@ -13,9 +13,11 @@
 8. reports: every report is signed by its meter's key, and the fact repeats it member by member.
 9. sequences: nothing is left out and nothing stands twice up to the cut-off, but for gaps that are
    declared; registers join.
-10. energy and price: allocation, price and rounding, computed again, give every line.
-11. invoice: agreement, holding, recipient, month of local time, due time, named readings.
-12. payment and title, where present: amounts are conserved, and title follows cash.
+10. energy and price: allocation, price, proration and rounding, computed again, give every line.
+11. invoice: agreement, holding, recipient, period of local time, due time, named readings; credit
+    notes, and the invoice that it replaces.
+12. payment and title, where present: amounts are conserved, classes cleared in their order, and
+    title follows cash.
 13. nothing else: every fact of the file was needed by a step.
 
 The verifier is pure and works offline. It imports no service. What it does not prove is named in
@@ -142,8 +144,9 @@ def _verify(proof: bytes, trust: bytes | None, steps: list[Step]) -> Verified:
     step, rows = check_sequences(case, bill)
     steps.append(step)
     steps.append(check_energy(case, bill, rows))
-    steps.append(check_invoice(case, bill, rows))
-    steps.append(check_payments(case, bill, people))
+    step, documents = check_invoice(case, bill, rows, people)
+    steps.append(step)
+    steps.append(check_payments(case, bill, people, documents))
     steps.append(check_nothing_else(case, people))
     assert [step.number for step in steps] == list(range(1, STEPS_COUNT + 1))
     return _result(case, bill, tuple(steps))

@@ -7,8 +7,8 @@ Source: eventing contract, section 5.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import NamedTuple, TypeVar
+from datetime import UTC, datetime
+from typing import Final, NamedTuple, TypeVar
 
 from libs.events.batch import BatchItem, item_command
 from libs.events.command import KEPT_AFTER_S, Body, Command, read_command
@@ -292,11 +292,24 @@ class Authority:
     def _check_window(self, command: Command) -> None:
         now = self._now_s
         if now >= command.exp:
-            raise Refused("expired", f"valid until {command.exp}, it is {now}", field="exp")
+            raise Refused("expired", f"valid until {_told(command.exp, now)}", field="exp")
         if now < command.nbf:
-            raise Refused("not-valid-yet", f"valid from {command.nbf}, it is {now}", field="nbf")
+            raise Refused("not-valid-yet", f"valid from {_told(command.nbf, now)}", field="nbf")
 
 
 def _refused(error: InvalidSignature) -> Refused:
     """The refusal of a claim that cannot be read; it names the field."""
     return Refused(error.rule, str(error), field=str(error).partition(":")[0])
+
+
+LATEST_S: Final = 253_402_300_799
+"""The last second of the year 9999, in seconds since 1970: later instants have no spelling."""
+
+
+def _told(limit_s: int, now_s: int) -> str:
+    """An end of a window, and the time by which it is judged, for people."""
+    limit, now = (
+        format_instant(datetime.fromtimestamp(min(seconds, LATEST_S), UTC))
+        for seconds in (limit_s, now_s)
+    )
+    return f"{limit}, it is {now} by the clock of the rules (GET /api/clock)"

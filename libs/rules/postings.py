@@ -9,21 +9,17 @@ Facts of billing post too: an invoice is a claim the moment it is issued.
 Source: domain rules, sections 10 and 11; docs/decisions/0001 has the account map.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
-from libs.events.books import (
-    FundsDeposited,
-    InvestmentMade,
-    OwnershipTransferred,
-    PaymentSettled,
-    RaiseAccepted,
-    SystemApproved,
-)
 from libs.events.fact import Fact
 from libs.events.invoicing import InvoiceIssued
 from libs.rules.dumps import Dumped, Loaded
 from libs.rules.posting import Posting
+from libs.rules.repayment_postings import REPAYMENT_RULES
+from libs.rules.supply_postings import SUPPLY_RULES
+from libs.rules.system_postings import SYSTEM_RULES
 from libs.rules.trade_postings import TRADE_RULES
 
 DEBIT_ACCOUNTS = frozenset(
@@ -32,29 +28,7 @@ DEBIT_ACCOUNTS = frozenset(
 )
 """First words of the accounts whose normal side is debit; all others are credit accounts."""
 
-
-def _funds_deposited(fact: FundsDeposited) -> Iterable[Posting]:
-    money = f"U:{fact.asset}"
-    yield Posting(money, f"issuer:{fact.asset}", f"wallet:{fact.member}", fact.amount_stroops)
-
-
-def _system_approved(fact: SystemApproved) -> Iterable[Posting]:
-    yield Posting(
-        f"T:{fact.system}", f"issued:{fact.system}", f"approver:{fact.system}", fact.shares
-    )
-
-
-def _investment_made(fact: InvestmentMade) -> Iterable[Posting]:
-    amount, place = fact.amount_stroops, f"{fact.system}:{fact.investor}"
-    yield Posting(f"U:{fact.asset}", f"wallet:{fact.investor}", f"escrow:{place}", amount)
-    yield Posting(f"T:{fact.system}", f"approver:{fact.system}", f"reserved:{place}", amount)
-
-
-def _raise_accepted(fact: RaiseAccepted) -> Iterable[Posting]:
-    for move in fact.moves:
-        place = f"{fact.system}:{move.member}"
-        yield Posting(f"U:{fact.asset}", f"escrow:{place}", f"build:{fact.system}", move.shares)
-        yield Posting(f"T:{fact.system}", f"reserved:{place}", f"title:{place}", move.shares)
+_TITLE: Final = "T:"
 
 
 def _invoice_issued(fact: InvoiceIssued) -> Iterable[Posting]:
@@ -68,35 +42,11 @@ def _invoice_issued(fact: InvoiceIssued) -> Iterable[Posting]:
             )
 
 
-def _payment_settled(fact: PaymentSettled) -> Iterable[Posting]:
-    money, claims = f"U:{fact.asset}", f"C:{fact.asset}"
-    agreement, credit = fact.agreement, f"credit:{fact.agreement}"
-    yield Posting(money, f"wallet:{fact.payer}", credit, fact.amount_stroops)
-    for part in fact.cleared:
-        billed = f"billed:{agreement}:{part.line_class}"
-        yield Posting(claims, billed, f"due:{agreement}", part.amount_stroops)
-    for move in fact.returns:
-        owed, wallet = f"return_to:{agreement}:{move.member}", f"wallet:{move.member}"
-        yield Posting(claims, owed, f"return_due:{agreement}", move.amount_stroops)
-        yield Posting(money, credit, wallet, move.amount_stroops)
-    for move in fact.principal:
-        yield Posting(money, credit, f"wallet:{move.member}", move.amount_stroops)
-
-
-def _ownership_transferred(fact: OwnershipTransferred) -> Iterable[Posting]:
-    for move in fact.moves:
-        title = f"title:{fact.system}:{move.member}"
-        yield Posting(f"T:{fact.system}", title, f"own:{fact.agreement}", move.shares)
-
-
 _RULES: Mapping[type[Fact], Callable[[Any], Iterable[Posting]]] = {
-    FundsDeposited: _funds_deposited,
-    SystemApproved: _system_approved,
-    InvestmentMade: _investment_made,
-    RaiseAccepted: _raise_accepted,
     InvoiceIssued: _invoice_issued,
-    PaymentSettled: _payment_settled,
-    OwnershipTransferred: _ownership_transferred,
+    **SYSTEM_RULES,
+    **REPAYMENT_RULES,
+    **SUPPLY_RULES,
     **TRADE_RULES,
 }
 
@@ -117,13 +67,22 @@ class Books:
 
     def __init__(self) -> None:
         self._balances: dict[tuple[str, str], int] = {}
+        # Where title stands: to split by title, nobody looks through the whole book.
+        self._titles: dict[str, set[str]] = defaultdict(set)
 
     def balance(self, asset: str, account: str) -> int:
         """Balance of an account on its normal side, at least zero."""
         return self._balances.get((asset, account), 0)
 
     def accounts(self, asset: str, prefix: str) -> dict[str, int]:
-        """Balances of the accounts of an asset whose name begins with `prefix`, above zero."""
+        """Balances of the accounts of an asset whose name begins with `prefix`, above zero.
+
+        Those of a title are at hand, in the order of their names; for any other asset the whole
+        book is looked through.
+        """
+        if asset.startswith(_TITLE):
+            names = sorted(self._titles.get(asset, ()))
+            return {name: self._balances[asset, name] for name in names if name.startswith(prefix)}
         return {
             account: amount
             for (of_asset, account), amount in self._balances.items()
@@ -154,6 +113,14 @@ class Books:
                 balances[place] = amount
             else:  # An empty account is as one that never was: the state does not grow for ever.
                 balances.pop(place, None)
+            if place[0].startswith(_TITLE):
+                self._note_title(*place, is_empty=not amount)
+
+    def _note_title(self, asset: str, account: str, *, is_empty: bool) -> None:
+        if is_empty:
+            self._titles[asset].discard(account)
+        else:
+            self._titles[asset].add(account)
 
     def dump(self) -> Dumped:
         """Give every balance above zero, for a snapshot."""
@@ -162,7 +129,10 @@ class Books:
 
     def load(self, dumped: Loaded) -> None:
         """Take over what `dump` gave."""
-        self._balances.update({(asset, name): n for asset, name, n in dumped["balances"]})
+        for asset, name, amount in dumped["balances"]:
+            self._balances[asset, name] = amount
+            if asset.startswith(_TITLE):
+                self._note_title(asset, name, is_empty=False)
 
     def totals(self) -> dict[str, tuple[int, int]]:
         """Sum of debit and of credit balances per asset; the two are equal, always."""

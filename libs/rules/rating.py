@@ -6,7 +6,11 @@ time of the fact. So an interval that was rated once never gets another set of h
 decided later. An interval of which a counting meter lacks a part is not rated; nor are readings
 that are coarser than the rating interval.
 
-Source: domain rules, section 3.
+A holding whose supply is diverted consumes nothing for the allocation: co-holders are served first,
+the rest is sold. Its own meter need not be known then. It counts so for the intervals that start
+at or after `SupplyDiverted` and before `SupplyRestored`.
+
+Source: domain rules, sections 3 and 8.
 """
 
 from collections import defaultdict
@@ -14,7 +18,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from libs.events.fact import Fact
 from libs.events.metering import MeterEnrolled, RegisterName
+from libs.events.supply import SupplyDiverted, SupplyRestored
+from libs.events.systems import HoldingReclaimed
 from libs.rules.allocation import Demand, Share, allocate
 from libs.rules.dumps import Dumped, Loaded
 
@@ -125,6 +132,83 @@ class Installed:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A stretch of time."""
+
+    since: int
+    """From when on, seconds since 1970."""
+    until: int | None
+    """Until when, not included; None: it goes on."""
+
+    def holds(self, instant: int) -> bool:
+        """Tell whether an instant, in seconds since 1970, lies in it."""
+        return self.since <= instant and (self.until is None or instant < self.until)
+
+
+class Diversions:
+    """When which holding was diverted, and which was reclaimed: a fold of the ledger's facts."""
+
+    facts = frozenset[type[Fact]]({SupplyDiverted, SupplyRestored, HoldingReclaimed})
+    """What `evolve` takes note of."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._stretches: dict[str, tuple[Stretch, ...]] = {}
+        self._ends: dict[str, int] = {}
+
+    def evolve(self, fact: Fact, at: datetime) -> None:
+        """Fold a fact and its domain time; all others are ignored."""
+        instant = int(at.timestamp())
+        match fact:
+            case SupplyDiverted():
+                before = self._stretches.get(fact.holding, ())
+                self._stretches[fact.holding] = (*before, Stretch(instant, None))
+            case SupplyRestored():
+                self._end(fact.holding, instant)
+            case HoldingReclaimed():
+                self._end(fact.holding, instant)
+                self._ends[fact.holding] = instant
+            case _:
+                pass
+
+    def _end(self, holding: str, instant: int) -> None:
+        known = self._stretches.get(holding, ())
+        if known and known[-1].until is None:
+            self._stretches[holding] = (*known[:-1], Stretch(known[-1].since, instant))
+
+    def of(self, holding: str) -> Sequence[Stretch]:
+        """When a holding was diverted, oldest first; they do not overlap."""
+        return self._stretches.get(holding, ())
+
+    def end_of(self, holding: str) -> int | None:
+        """When a holding was reclaimed, seconds since 1970; None: it was not."""
+        return self._ends.get(holding)
+
+    def holds(self, holding: str, instant: int) -> bool:
+        """Tell whether a holding is diverted at an instant, in seconds since 1970."""
+        return any(each.holds(instant) for each in self.of(holding))
+
+    def dump(self) -> Dumped:
+        """Give all stretches for a snapshot."""
+        stretches, ends = dict(self._stretches), dict(self._ends)
+        return {
+            "stretches": (
+                [holding, each.since, each.until]
+                for holding, known in stretches.items()
+                for each in known
+            ),
+            "ends": (list(each) for each in ends.items()),
+        }
+
+    def load(self, dumped: Loaded) -> None:
+        """Take over what `dump` gave."""
+        for holding, since, until in dumped["stretches"]:
+            before = self._stretches.get(holding, ())
+            self._stretches[holding] = (*before, Stretch(since, until))
+        self._ends.update(dict(dumped["ends"]))
+
+
+@dataclass(frozen=True, slots=True)
 class Household:
     """A holding as far as rating looks at it."""
 
@@ -136,6 +220,10 @@ class Household:
     """When it was opened, seconds since 1970."""
     home: Sequence[Point]
     """The meters of its consumption."""
+    diverted: Sequence[Stretch] = ()
+    """When its supply was diverted: it consumes nothing then."""
+    until: int | None = None
+    """When it was reclaimed, seconds since 1970; it counts no more from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +273,11 @@ def rate(
         return None
     demands: dict[str, Demand] = {}
     for each in households:
-        if each.since > start:
+        if each.since > start or (each.until is not None and each.until <= start):
             continue
-        consumed = _known(start, each.home, "consumed", energy_of)
+        consumed: Mapping[str, int] | None = {}
+        if not any(stretch.holds(start) for stretch in each.diverted):
+            consumed = _known(start, each.home, "consumed", energy_of)
         if consumed is None:
             return None
         demands[each.holding] = Demand(each.units, sum(consumed.values()))

@@ -261,8 +261,7 @@ class OrderDesk:
             raise Refused("id-reserved", f"nothing that members name is called {TIME_KEY}")
         if len(drafts) > writer.room:
             raise _no_room()
-        kept = getattr(drafts[0].fact, "command", None)
-        assert kept == order.kept, "the signed text stands once, in the first fact of its append"
+        drafts = _with_causes(drafts, order, cause)
         room = writer.room
         try:
             writer.stage(drafts, cause)
@@ -271,6 +270,23 @@ class OrderDesk:
                 raise  # half of it is folded already
             raise Refused("out-of-range", f"what follows is no fact: {error}") from error
         return self._authority.accepted(order.command)
+
+
+def _with_causes(drafts: list[Draft], order: Order, cause: str) -> list[Draft]:
+    """Let the fact that keeps the command, and what stands before it, name the command's cause.
+
+    Return that accrues before title moves stands before the fact with the signed text.
+    """
+    keeping = [
+        index
+        for index, draft in enumerate(drafts)
+        if getattr(draft.fact, "command", None) is not None
+    ]
+    assert len(keeping) == (order.kept is not None), "the signed text stands once in its append"
+    own = keeping[0] + 1 if keeping else 1
+    if own == 1:  # the writer names it
+        return drafts
+    return [draft._replace(cause=draft.cause or cause) for draft in drafts[:own]] + drafts[own:]
 
 
 @dataclass(slots=True)

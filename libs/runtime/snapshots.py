@@ -43,7 +43,10 @@ KEPT: Final = 2
 """Snapshots that are kept of each stream, the newest."""
 
 ROWS_PER_LINE: Final = 1_000
-"""Most rows of a line, and so of a slice that a thread works on before the loop has its turn."""
+"""Most rows of a line."""
+
+SLICE_BYTES: Final = 16 << 10
+"""Short lines are joined up to this for one slice, which a thread makes before the loop's turn."""
 
 SLICE_PAUSE_S: Final = 0.001
 """Seconds between two slices: the interpreter lock is the loop's first."""
@@ -107,7 +110,7 @@ class Snapshots:
         stream, sequence = snapshot.own.stream, snapshot.own.sequence
         path = f"{self._folder(stream)}{sequence:016d}{SUFFIX}"
         try:
-            parts = [line async for line in _in_slices(_lines(snapshot, self._code))]
+            parts = [some async for some in _in_slices(_lines(snapshot, self._code))]
             await obstore.put_async(self._store, path, b"".join(parts))
             before = [each for each in await self._paths(stream) if each < path]
             # One that claims to be further on is of a history that is no more.
@@ -202,9 +205,21 @@ def _contents(head: dict[str, Any], sections: Dumped) -> Iterator[Any]:
 
 
 async def _in_slices(lines: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while (line := await asyncio.to_thread(next, lines, None)) is not None:
-        yield line
+    while some := await asyncio.to_thread(_slice, lines):
+        yield some
         await asyncio.sleep(SLICE_PAUSE_S)
+
+
+def _slice(lines: Iterator[bytes]) -> bytes:
+    """Join lines up to a slice: a fold has dozens of short sections, and each pause costs time."""
+    some: list[bytes] = []
+    size = 0
+    for line in lines:
+        some.append(line)
+        size += len(line)
+        if size >= SLICE_BYTES:
+            break
+    return b"".join(some)
 
 
 def _parse(data: bytes, code: str) -> tuple[Snapshot, Loaded]:

@@ -197,13 +197,14 @@ class Writer:
             raise BrokenLaw("decision-size", f"a decision of {len(drafts)} facts")
         if len(self._turn.frames) + len(drafts) > APPEND_FACTS_MAX:
             raise BrokenLaw("append-size", "more than 1,000 facts in one append")
-        first: Recorded[Fact] | None = None
-        for draft in drafts:
+        for index, draft in enumerate(drafts):
             if draft.cause is None and cause is None:
                 raise BrokenLaw("cause-missing", "the first fact of a decision has no cause")
             recorded = self._stage_one(draft, draft.cause or cause or "")
-            if first is None and len(drafts) > 1:
-                first, cause = recorded, write_cause(recorded.position, recorded.envelope.id)
+            is_head = index == 0 or draft.cause is not None
+            is_named = index + 1 < len(drafts) and drafts[index + 1].cause is None
+            if is_head and is_named:  # to hash it is not free
+                cause = write_cause(recorded.position, recorded.envelope.id)
         return self.position
 
     def _stage_one(self, draft: Draft, cause: str) -> Recorded[Fact]:

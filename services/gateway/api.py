@@ -98,7 +98,10 @@ async def energy(
     system: IdQuery = None,
     days: Annotated[int, Query(ge=1, le=62, description="Most days.")] = 31,
 ) -> shapes.Energy:
-    """Energy per local day of a system (the first one unless named), up to its newest reading."""
+    """Energy per local day of a system (the first one unless named), as its meters reported it.
+
+    Corrections, and what is not rated, stand in the bills.
+    """
     async with state_of(request).views.reading() as connection:
         return await metering.energy(connection, system=system, days=days)
 

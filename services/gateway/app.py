@@ -17,7 +17,7 @@ from libs.runtime.health import Health
 from libs.runtime.logs import get_logger
 from libs.runtime.process import release
 from libs.runtime.settings import SettingsError
-from services.gateway import api, problems, trade_api, trade_posts
+from services.gateway import api, own_api, problems, trade_api, trade_posts
 from services.gateway.database import Views
 from services.gateway.live import LiveFeed
 from services.gateway.queries import community
@@ -61,6 +61,7 @@ def create_app(state: State) -> ASGIApp:
     )
     app.state.gateway = state
     app.include_router(api.router)
+    app.include_router(own_api.router)
     app.include_router(trade_api.router)
     app.include_router(trade_posts.router)
     problems.install(app)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from libs.events.quantities import WH_PER_KWH
 from libs.rules.numbers import scale
-from services.gateway.shapes import Arithmetic, InvoiceDetail, Line
+from services.gateway.shapes import Arithmetic, InvoiceDetail, Line, Price
 from services.gateway.units import amount, code_of, is_zone, kwh
 
 RANGES_MAX: Final = 60
@@ -19,6 +19,8 @@ _STATUS: Final = {
     "overdue": "It is overdue.",
     "settling": "The ledger has it paid; billing has not confirmed it yet.",
     "paid": "It is paid.",
+    "credited": "A credit note undid it.",
+    "replaced": "A credit note undid it, and another invoice stands in its place.",
     "pending": "It is pending.",
 }
 
@@ -64,7 +66,8 @@ def _period(invoice: InvoiceDetail) -> Iterator[str]:
     )
     lacking = "No interval lacks a meter."
     if invoice.unrated_intervals:
-        lacking = f"{invoice.unrated_intervals:,} intervals lack a meter; they are not billed."
+        lacking = f"{invoice.unrated_intervals:,} intervals lack a meter or a price of the system; "
+        lacking += "they are not billed."
     yield (
         f"{invoice.rated_intervals:,} intervals were rated: generation and consumption were both "
         f"known, {invoice.generated_kwh} kWh and {invoice.consumed_kwh} kWh. {lacking}"
@@ -75,7 +78,7 @@ def _readings(invoice: InvoiceDetail) -> Iterator[str]:
     for used in invoice.readings:
         places = f"at {used.ranges}"
         if len(used.ranges) > RANGES_MAX:
-            places = f"between {used.positions[0]} and {used.positions[-1]}, each listed below"
+            places = f"between {used.positions[0]} and {used.positions[-1]}"
         yield (
             f"Meter {used.meter}: {used.count:,} reports, its numbers {used.first_seq} to "
             f"{used.last_seq}, stand in {used.stream} {places}."
@@ -83,24 +86,59 @@ def _readings(invoice: InvoiceDetail) -> Iterator[str]:
 
 
 def _lines(invoice: InvoiceDetail) -> Iterator[str]:
-    for line in invoice.lines:
-        yield f"Line {line.line}, {line.line_class} of {line.holding}: {line.arithmetic.words}."
-        yield _price(line)
-        if not line.arithmetic.agrees:
-            yield f"Line {line.line} says {line.amount}: this does not agree."
     code = code_of(invoice.asset or "")
+    for line in invoice.lines:
+        yield f"Line {line.line}, {what_for(line)}: {_words(line, code)}."
+        if line.price is not None:
+            yield _price(line.price)
+        if line.arithmetic is not None and not line.arithmetic.agrees:
+            yield f"Line {line.line} says {line.amount}: this does not agree."
     yield f"The lines sum to {invoice.total} {code}."
 
 
-def _price(line: Line) -> str:
-    price = line.price
+def what_for(line: Line) -> str:
+    """Say in words what a line is for."""
+    where = f", {line.bucket}" if line.bucket else ""
+    if line.bucket and line.tier and line.tier > 1:
+        where += f", tier {line.tier}"
+    words = {
+        "use": f"own use of {line.holding}{where}",
+        "shared": f"surplus of agreement {line.payee} used by {line.holding}{where}",
+        "standing": f"standing charge, {line.days} days",
+        "upkeep": f"operation and maintenance, {line.days} days",
+        "minimum": "up to the minimum payment",
+        "term": "the rest, at the end of the term",
+        "tax": f"tax of {_percent(line.rate_ppm or 0)} % on lines {_list(line.base_lines)}",
+    }
+    return words.get(line.kind, line.kind)
+
+
+def _words(line: Line, code: str) -> str:
+    if line.arithmetic is not None:
+        return line.arithmetic.words
+    if line.energy_wh:
+        return f"{line.energy_kwh} kWh, each interval at its own price, {line.amount} {code}"
+    return f"{line.amount} {code}"
+
+
+def _percent(rate_ppm: int) -> str:
+    whole, rest = divmod(rate_ppm, 10_000)
+    return f"{whole}.{rest:04}".rstrip("0").rstrip(".")
+
+
+def _list(numbers: list[int]) -> str:
+    return ", ".join(str(number) for number in numbers)
+
+
+def _price(price: Price) -> str:
     where = price.position.rpartition(":")[0]
     said = f"Its price is version {price.version} of tariff {price.tariff}, published at {where}"
     if price.state == "pending":
         return f"{said}; that fact is not projected yet."
     if price.state == "differs":
         return f"{said}; the fact there says something else."
-    assert price.effective_from is not None, "it is found"
+    if price.effective_from is None:
+        return f"{said}, a price of the market for each interval."
     return f"{said}, in force from {price.effective_from:%Y-%m-%d %H:%M} UTC."
 
 
@@ -112,6 +150,10 @@ def _payments(invoice: InvoiceDetail) -> Iterator[str]:
             f"{payment.cleared} {code}; the payment moved {payment.shares_moved:,} shares of title."
         )
     yield f"{_STATUS[invoice.status]} Cleared so far: {invoice.paid} of {invoice.total} {code}."
+    cleared = invoice.paid_stroops + invoice.open_stroops
+    if invoice.total_stroops and cleared < invoice.total_stroops:
+        otherwise = invoice.total_stroops - cleared
+        yield f"{amount(otherwise)} {code} were capped, credited or paid before."
 
 
 def _day(moment: datetime, zone: str | None) -> str:

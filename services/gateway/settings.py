@@ -25,6 +25,12 @@ class GatewaySettings(ServiceSettings):
         description="Name of the Postgres schema that holds the views.",
     )
     connections: int = Field(8, ge=2, le=64, description="Most connections to Postgres.")
+    payee: str = Field(
+        "",
+        pattern=r"^(?:G[A-Z2-7]{55})?$",
+        description="Stellar address that payment codes on bills name; empty: they name the "
+        "agreement alone.",
+    )
     statement_timeout_s: float = Field(
         5.0, gt=0, le=60, description="Seconds after which Postgres gives up a question."
     )

@@ -3,7 +3,9 @@
 Each check raises a refusal with a code of its own and the field of the command that is wrong.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Final
 
 from libs.events.pricing import Asset
 from libs.events.trading import is_reserved_key
@@ -18,6 +20,21 @@ of memory, and a stroop or a Wh is enough to make one."""
 
 EXPIRY_S_MAX = 366 * 86_400
 """How far ahead something may expire, in seconds: a year, also a leap year."""
+
+
+PART_MIN: Final = 100
+"""What moves by itself clears at least one part in so many of what it is for; less waits for more.
+Two who owe each other would hand the same stroop to and fro, each time as a fact."""
+
+
+def is_enough(amount: int, wanted: int) -> bool:
+    """Tell whether money that is there is worth a fact that nobody asked for.
+
+    Args:
+        amount: What is there, in stroops.
+        wanted: What is open, in stroops.
+    """
+    return amount > 0 and wanted <= amount * PART_MIN
 
 
 def check_open(count: int, code: str, field: str) -> None:
@@ -38,6 +55,24 @@ def check_name(name: str, field: str) -> None:
     """
     if is_reserved_key(name):
         raise Refused("id-reserved", f"nothing may be called {name}", field=field)
+
+
+def check_id_unused(name: str, known: Collection[str]) -> None:
+    """Refuse a command whose id names something that still stands.
+
+    A command id is free again an hour after its window. What the first one led to may live longer:
+    a second under the same name would take its place, and its money would be nobody's.
+
+    Args:
+        name: Signer and command id.
+        known: What stands under such names.
+
+    Raises:
+        Refused: Code `id-used`.
+    """
+    if name in known:
+        text = f"{name} still stands, from an earlier command: take another id"
+        raise Refused("id-used", text, field="id")
 
 
 def check_signer(order: Order, member: str, field: str) -> None:

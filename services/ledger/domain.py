@@ -9,9 +9,10 @@ Laws (domain rules, section 10), and where each is kept:
 - No account crosses its normal side: checked at every fact, in `Books.post`; a breach ends us.
 - Held plus free = balance: by construction, what is held has accounts of its own (`hold:`), and
   only a posting moves it; so the energy of a trade cannot be promised twice.
-- Units of title = units of the system: by construction, `T` is issued once, at the price.
-- Units of holdings at most those of the system: refused in `systems.py`.
-- Nothing is cleared beyond what was billed: checked in `repayment.py`.
+- Units of title = units of the system: by construction, `T` is issued at the price, and the
+  uplift with its investment.
+- Units of holdings at most those of the system: refused in `staging.py`.
+- Nothing is cleared beyond what was billed: checked in `crediting.py`, at every payment.
 - Nobody answers a transfer that we do not hold for him: checked in `between.py`.
 - No balance leaves what a fact can say: refused by `room.py`, before it could happen.
 - Generated = own use + used by co-holders + surplus: checked in `minting.py`, at every interval.
@@ -19,22 +20,35 @@ Laws (domain rules, section 10), and where each is kept:
 """
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
-from libs.events.books import FundsDeposited
 from libs.events.command import Body
-from libs.events.commands import (
-    AcceptRaise,
-    ApproveSystem,
-    DepositFunds,
-    Invest,
-    OpenHolding,
-    Pay,
-    ProposeSystem,
-)
+from libs.events.commands import DepositFunds, ReceiveFunds, SettleSuspense, WithdrawFunds
 from libs.events.envelope import Draft, Recorded
 from libs.events.fact import LATEST, Fact
-from libs.events.subjects import BILLING, family_of
+from libs.events.subjects import family_of
+from libs.events.system_commands import (
+    AcceptHolding,
+    AcceptRaise,
+    AcceptShares,
+    AdvanceStage,
+    ApproveSystem,
+    AssignPaygoDevice,
+    CancelRaise,
+    DepositCover,
+    Invest,
+    OfferHolding,
+    OfferShares,
+    OpenHolding,
+    Pay,
+    PayContractor,
+    PayGridProceeds,
+    Prepay,
+    ProposeSystem,
+    ReclaimHolding,
+    RefundCredit,
+    SetStandingOrder,
+)
 from libs.events.trade_commands import (
     CancelTrade,
     CreateTrade,
@@ -52,16 +66,27 @@ from libs.events.trade_commands import (
 )
 from libs.rules.authority import Authority, Order
 from libs.rules.dumps import Dumpable, Dumped, Loaded, dump_parts, load_parts
+from libs.rules.posting import Posting
 from libs.rules.postings import Books, postings
 from libs.rules.timekeeper import Timekeeper
 from libs.runtime.failures import BrokenLaw, Refused
+from services.ledger.agreements import Agreements
 from services.ledger.between import Between
 from services.ledger.energy import Energy
+from services.ledger.grid import Grid
+from services.ledger.handover import Handover
 from services.ledger.market import Market
 from services.ledger.minting import Minting
 from services.ledger.moment import Moment
+from services.ledger.paygo import Paygo
+from services.ledger.payouts import Payouts
+from services.ledger.raising import Raising
+from services.ledger.receipts import Receipts
 from services.ledger.repayment import Repayment
+from services.ledger.returns import Returns
 from services.ledger.room import Room
+from services.ledger.staging import Staging
+from services.ledger.supply import Supply
 from services.ledger.systems import Systems
 from services.ledger.taking import Taking
 from services.ledger.trading import Trading
@@ -104,8 +129,52 @@ class Book:
         self.authority, self.timekeeper = authority, timekeeper
         self._stream, book = stream, family_of(stream)[1]
         self.books, self.room, self.moment = Books(), Room(), Moment()
-        self.systems = Systems(authority, self.books)
-        self.repayment = Repayment(authority, self.books, self.systems)
+        self.systems = Systems(self.books)
+        self.agreements = Agreements(self.books, self.systems)
+        self.returns = Returns(
+            authority=authority,
+            books=self.books,
+            systems=self.systems,
+            agreements=self.agreements,
+        )
+        self.staging = Staging(authority, self.systems)
+        self.raising = Raising(books=self.books, moment=self.moment, systems=self.systems)
+        self.payouts = Payouts(authority=authority, books=self.books, systems=self.systems)
+        self.handover = Handover(
+            authority=authority,
+            books=self.books,
+            moment=self.moment,
+            systems=self.systems,
+            agreements=self.agreements,
+            returns=self.returns,
+        )
+        self.repayment = Repayment(
+            books=self.books, moment=self.moment, agreements=self.agreements, returns=self.returns
+        )
+        self.receipts = Receipts(
+            authority=authority, books=self.books, room=self.room, agreements=self.agreements
+        )
+        self.supply = Supply(
+            books=self.books,
+            moment=self.moment,
+            systems=self.systems,
+            agreements=self.agreements,
+            receivables=self.repayment.receivables,
+            returns=self.returns,
+        )
+        self.paygo = Paygo(
+            moment=self.moment,
+            systems=self.systems,
+            agreements=self.agreements,
+            receivables=self.repayment.receivables,
+        )
+        self.grid = Grid(
+            books=self.books,
+            moment=self.moment,
+            systems=self.systems,
+            agreements=self.agreements,
+            diversions=self.supply.diversions,
+        )
         self.energy = Energy(authority=authority, books=self.books, room=self.room, book=book)
         self.trading = Trading(authority=authority, books=self.books, moment=self.moment)
         self.transfers = Transfers(
@@ -121,10 +190,23 @@ class Book:
         )
         self.market = Market(books=self.books, timekeeper=timekeeper, moment=self.moment)
         taking = Taking(books=self.books, room=self.room, trading=self.trading, market=self.market)
-        self.minting = Minting(timekeeper=timekeeper, taking=taking)
+        self.minting = Minting(
+            timekeeper=timekeeper, taking=taking, diversions=self.supply.diversions
+        )
         self._followers: tuple[Follower, ...] = (
+            self.systems,
+            self.agreements,
+            self.returns,
+            self.raising,
+            self.payouts,
+            self.handover,
+            self.repayment,
+            self.receipts,
+            self.supply,
+            self.paygo,
             self.energy,
             self.minting,
+            self.grid,
             self.trading,
             self.transfers,
             self.between,
@@ -140,13 +222,30 @@ class Book:
     def _table(self) -> dict[type[Body], Callable[[Order], Sequence[Draft]]]:
         """Who decides which command."""
         return {
-            DepositFunds: lambda order: (self._deposit(order),),
-            ProposeSystem: lambda order: (self.systems.propose(order),),
-            ApproveSystem: lambda order: (self.systems.approve(order),),
-            Invest: lambda order: (self.systems.invest(order),),
-            AcceptRaise: lambda order: (self.systems.accept(order),),
-            OpenHolding: lambda order: (self.systems.open_holding(order),),
+            DepositFunds: self.receipts.deposit,
+            ReceiveFunds: self.receipts.receive,
+            SettleSuspense: self.receipts.settle_suspense,
+            WithdrawFunds: self.receipts.withdraw,
+            ProposeSystem: self.staging.propose,
+            ApproveSystem: self.staging.approve,
+            AdvanceStage: self.staging.advance,
+            OpenHolding: self.staging.open_holding,
+            Invest: self.raising.invest,
+            AcceptRaise: self.raising.accept,
+            CancelRaise: self.raising.cancel,
+            PayContractor: self.payouts.pay,
+            DepositCover: self.payouts.deposit_cover,
+            OfferShares: self.handover.offer_shares,
+            AcceptShares: self.handover.accept_shares,
+            OfferHolding: self.handover.offer_holding,
+            AcceptHolding: self.handover.accept_holding,
             Pay: self.repayment.pay,
+            Prepay: self.repayment.prepay,
+            RefundCredit: self.repayment.refund_credit,
+            SetStandingOrder: self.repayment.set_standing_order,
+            ReclaimHolding: self.supply.reclaim,
+            PayGridProceeds: self.grid.pay,
+            AssignPaygoDevice: self.paygo.assign,
             MintEnergy: self.energy.mint,
             TransferEnergy: self.energy.transfer,
             RetireEnergy: self.energy.retire,
@@ -173,22 +272,19 @@ class Book:
         self.timekeeper.evolve(recorded)
         self.moment.evolve(recorded)
         if own:
-            self._post(fact)
+            self._post(recorded)
             self.room.evolve(fact)
-            self.systems.evolve(fact)
-            self.repayment.evolve(fact)
-        elif recorded.stream.startswith(BILLING.name):
-            self.repayment.evolve_billing(fact)
         for follower in self._told[type(fact)]:
             follower.evolve(recorded, own=own)
 
-    def _post(self, fact: Fact) -> None:
-        """Post all but claims, which are billing's part less what payments cleared of it."""
-        entries = [entry for entry in postings(fact) if not entry.asset.startswith("C:")]
+    def _post(self, recorded: Recorded[Fact]) -> None:
+        """Post all but the claims to which billing posts too: `Receivables` keeps those."""
+        entries = [entry for entry in postings(recorded.fact) if not _is_of_billing_too(entry)]
         try:
             self.books.post(entries)
         except ValueError as error:
             raise BrokenLaw("books", str(error)) from error
+        self.repayment.notice(entries, recorded)
 
     def due(self) -> Sequence[Draft]:
         """What follows next by itself.
@@ -216,7 +312,16 @@ class Book:
             "timekeeper": self.timekeeper,
             "books": self.books,
             "systems": self.systems,
+            "agreements": self.agreements,
+            "returns": self.returns,
+            "raising": self.raising,
+            "payouts": self.payouts,
+            "handover": self.handover,
             "repayment": self.repayment,
+            "receipts": self.receipts,
+            "supply": self.supply,
+            "paygo": self.paygo,
+            "grid": self.grid,
             "room": self.room,
             "moment": self.moment,
             "energy": self.energy,
@@ -238,20 +343,13 @@ class Book:
             raise Refused("wrong-service", f"{order.command.command} is not for a book")
         return decide(order)
 
-    def _deposit(self, order: Order) -> Draft:
-        order.require("approver")
-        body = order.body(DepositFunds)
-        if self.authority.member(body.member) is None:
-            raise Refused("unknown-member", f"{body.member} is not registered", field="body.member")
-        if ":" in body.asset:
-            raise Refused(
-                "not-book-money", "a Stellar asset arrives on Stellar only", field="body.asset"
-            )
-        self.room.check_money(body.asset, body.amount_stroops, "body.amount_stroops")
-        fact = FundsDeposited(
-            member=body.member,
-            asset=body.asset,
-            amount_stroops=body.amount_stroops,
-            command=order.text,
-        )
-        return Draft(body.member, fact, f"{order.id}.deposit", order.time)
+
+_SHARED_CLAIMS: Final = frozenset({"due", "billed", "overbilled", "prepaid"})
+"""First words of the claim accounts to which billing's facts and ours both post."""
+
+
+def _is_of_billing_too(entry: Posting) -> bool:
+    if not entry.asset.startswith("C:"):
+        return False
+    words = {account.partition(":")[0] for account in (entry.debit, entry.credit)}
+    return not words.isdisjoint(_SHARED_CLAIMS)

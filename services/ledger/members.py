@@ -3,7 +3,12 @@
 from collections.abc import Callable, Collection, Sequence
 
 from libs.events.command import Body
-from libs.events.commands import GrantRoles, RegisterMember, RotateKey, SuspendMember
+from libs.events.commands import (
+    GrantRoles,
+    RegisterMember,
+    RotateKey,
+    SuspendMember,
+)
 from libs.events.envelope import Draft, Recorded
 from libs.events.fact import Fact
 from libs.events.membership import KeyRotated, MemberSuspended, RoleGranted

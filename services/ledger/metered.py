@@ -16,8 +16,8 @@ from libs.events.subjects import READINGS
 from libs.events.timekeeping import TimeReached
 from libs.rules.dumps import Dumped, Loaded, dump_parts, load_parts
 from libs.rules.rating import CORRECTABLE_S, Installed, sum_parts
+from libs.rules.series import DAY_S, Series
 from services.ledger.pending import Origin, Pending
-from services.ledger.series import DAY_S, Series
 
 MINT_LAG_S: Final = 900
 """Seconds from the end of an interval to its mint: most readings have come by then."""

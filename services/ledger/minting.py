@@ -15,26 +15,27 @@ Source: domain rules, section 3; decision 0003.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
 
-from libs.events.books import HoldingOpened, SystemProposed
+from libs.events.books import HoldingOpened
 from libs.events.envelope import Draft, Recorded
 from libs.events.fact import Fact
 from libs.events.metering import INTERVALS_MAX
 from libs.events.positions import parse_seen
 from libs.events.subjects import METERS, READINGS
+from libs.events.systems import HoldingTransferred, SystemProposed
 from libs.events.timekeeping import TimeReached
 from libs.events.trading import EnergyMinted, EnergyShortfallBooked
 from libs.rules.dumps import Dumpable, Dumped, Loaded, dump_parts, load_parts
 from libs.rules.numbers import split
-from libs.rules.rating import Household, Rated, rate
+from libs.rules.rating import Diversions, Household, Rated, rate
+from libs.rules.series import Series
 from libs.rules.timekeeper import Timekeeper
 from libs.runtime.failures import BrokenLaw
 from services.ledger.metered import KEPT_S, MINT_LAG_S, Metered
-from services.ledger.series import Series
 from services.ledger.taking import DECISION_FACTS_MAX, Cells, Decision, Holder, Taking, cells_of
 
 _READ: Final = (READINGS.name, METERS.name)
@@ -68,18 +69,26 @@ class Minting:
     """Systems and holdings of one book, and what was minted for them."""
 
     facts: Final = Metered.facts | frozenset[type[Fact]](
-        {SystemProposed, HoldingOpened, EnergyMinted, EnergyShortfallBooked, TimeReached}
+        {
+            SystemProposed,
+            HoldingOpened,
+            HoldingTransferred,
+            EnergyMinted,
+            EnergyShortfallBooked,
+            TimeReached,
+        }
     )
     """What `evolve` takes note of."""
 
-    def __init__(self, *, timekeeper: Timekeeper, taking: Taking) -> None:
+    def __init__(self, *, timekeeper: Timekeeper, taking: Taking, diversions: Diversions) -> None:
         """Begin with no system.
 
         Args:
             timekeeper: Knows the time that all readings have reached.
             taking: Writes the facts.
+            diversions: When which holding was diverted, and which was reclaimed.
         """
-        self._timekeeper, self._taking = timekeeper, taking
+        self._timekeeper, self._taking, self._diversions = timekeeper, taking, diversions
         self._metered = Metered()
         self._minted = Series()
         self._intervals_s: dict[str, int] = {}
@@ -101,12 +110,21 @@ class Minting:
                 )
                 since = int(recorded.envelope.time.timestamp())
                 self._open(_Opened(holder, fact.units, since))
+            case HoldingTransferred() as fact:
+                self._hand_over(fact)
             case EnergyMinted() | EnergyShortfallBooked() as fact if fact.holding is not None:
                 self._count(fact, fact.holding)
             case TimeReached() as fact:
                 self._reach(fact.to, recorded.envelope.seen)
             case _:
                 pass
+
+    def _hand_over(self, fact: HoldingTransferred) -> None:
+        """From now on the new holder gets the tokens, and what is taken back is his."""
+        for opened in self._opened.values():
+            if (each := opened.get(fact.holding)) is not None:
+                holder = replace(each.holder, member=fact.to_member)
+                opened[fact.holding] = replace(each, holder=holder)
 
     def _open(self, opened: _Opened) -> None:
         holder = opened.holder
@@ -208,7 +226,14 @@ class Minting:
         interval_s, installed = self._intervals_s[system], self._metered.installed
         plant = installed.plant(system)
         households = [
-            Household(holding, each.units, each.since, installed.home(holding))
+            Household(
+                holding=holding,
+                units=each.units,
+                since=each.since,
+                home=installed.home(holding),
+                diverted=self._diversions.of(holding),
+                until=self._diversions.end_of(holding),
+            )
             for holding, each in self._opened[system].items()
         ]
         energy_of = partial(self._metered.energy_wh, interval_s=interval_s)

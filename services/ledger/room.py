@@ -11,6 +11,7 @@ from typing import Any
 from libs.events.books import FundsDeposited
 from libs.events.fact import Fact
 from libs.events.quantities import INTEGER_MAX
+from libs.events.repaying import FundsReceived, FundsSuspended, FundsWithdrawn, SuspenseSettled
 from libs.events.trading import EnergyMinted, EnergyShortfallBooked, MoneyLeg, TransferPosted
 from libs.rules.dumps import Dumped, Loaded
 from libs.rules.trade_postings import ENERGY
@@ -24,7 +25,11 @@ class Room:
         """Begin with an empty book."""
         self._inside: Counter[str] = Counter()
         self._folds: dict[type[Fact], Callable[[Any], None]] = {
-            FundsDeposited: self._deposited,
+            FundsDeposited: self._arrived,
+            FundsReceived: self._arrived,
+            FundsSuspended: self._arrived,
+            FundsWithdrawn: self._left,
+            SuspenseSettled: self._settled,
             TransferPosted: self._posted,
             EnergyMinted: self._minted,
             EnergyShortfallBooked: self._taken_back,
@@ -74,8 +79,15 @@ class Room:
             text = f"a book holds at most {INTEGER_MAX} of {asset}, there is room for {left}"
             raise Refused(code, text, field=field)
 
-    def _deposited(self, fact: FundsDeposited) -> None:
+    def _arrived(self, fact: FundsDeposited | FundsReceived | FundsSuspended) -> None:
         self._inside[f"U:{fact.asset}"] += fact.amount_stroops
+
+    def _left(self, fact: FundsWithdrawn | SuspenseSettled) -> None:
+        self._inside[f"U:{fact.asset}"] -= fact.amount_stroops
+
+    def _settled(self, fact: SuspenseSettled) -> None:
+        if fact.member is None and fact.agreement is None:
+            self._left(fact)
 
     def _minted(self, fact: EnergyMinted) -> None:
         self._inside[ENERGY] += fact.energy_wh - fact.served_wh

@@ -1,6 +1,7 @@
 """The oracle's wiring: settings in, a running service out."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
@@ -14,7 +15,9 @@ from libs.runtime.process import Service
 from libs.runtime.writer import Writer
 from libs.runtime.writing import WritingService, connect_store
 from services.oracle.domain import Oracle
+from services.oracle.polling import Poller
 from services.oracle.settings import OracleSettings
+from services.oracle.sources import Source, read_sources
 
 BOOK = "main"
 """The one book of the oracle's commands."""
@@ -41,11 +44,13 @@ async def build(settings: OracleSettings, clock: Clock, health: Health) -> Servi
     """Connect the oracle.
 
     Raises:
-        Refused: Played time without its first time.
+        Refused: Played time without its first time, or a file of sources or a key that cannot be
+            read.
         Transient: The event store is away.
     """
     if settings.played_time and settings.played_from is None:
         raise Refused("setting-missing", "PLAYED_TIME needs HELIOGRAPH_ORACLE_PLAYED_FROM")
+    sources = () if settings.sources is None else read_sources(settings.sources)
     follow = followers(settings)
     stream = PRICES.stream("")
     authority = Authority(deployment=settings.deployment, service="oracle", book=BOOK)
@@ -77,13 +82,37 @@ async def build(settings: OracleSettings, clock: Clock, health: Health) -> Servi
             except TimeoutError:
                 continue
 
+    desk = OrderDesk(writer=writer, authority=authority, decide=rules.decide)
+
+    async def watch_sources(stop: asyncio.Event) -> None:
+        """Look at the sources, once what they said before is known."""
+        await writer.recovered.wait()
+        if poller is not None and not stop.is_set():
+            await poller.run(stop)
+
+    poller = _poller(settings, sources, rules, desk)
     return WritingService(
         settings=settings,
         health=health,
         store=store,
         writers=(writer,),
-        desks={BOOK: OrderDesk(writer=writer, authority=authority, decide=rules.decide)},
-        tasks=(keep_time,),
+        desks={BOOK: desk},
+        tasks=(keep_time, watch_sources),
+    )
+
+
+def _poller(
+    settings: OracleSettings, sources: Sequence[Source], rules: Oracle, desk: OrderDesk
+) -> Poller | None:
+    """What looks at the sources, where there are any."""
+    if not sources:
+        return None
+    return Poller(
+        sources=sources,
+        deployment=settings.deployment,
+        handle=desk.handle,
+        now=lambda: rules.now,
+        feeds=rules.feeds,
     )
 
 

@@ -2,12 +2,14 @@
 
 Pure: facts in, facts out. In played time the clock moves when the player asks and every writer that
 follows time has worked off the last step; in real time the edge asks with the wall clock's time.
+What energy costs stands in `tariffs` and `feeds`.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from libs.events.commands import AdvanceTime, PublishTariff
+from libs.events.billing_commands import DefineFeed, Observe, PublishTariff, ReleaseSource
+from libs.events.commands import AdvanceTime
 from libs.events.envelope import Draft, Recorded
 from libs.events.fact import Fact
 from libs.events.pricing import TariffPublished
@@ -16,6 +18,8 @@ from libs.events.subjects import TIME_KEY
 from libs.events.timekeeping import TimeAdvanced, TimeReached
 from libs.rules.authority import Authority, Order
 from libs.runtime.failures import NotYet, Refused
+from services.oracle.feeds import Feeds
+from services.oracle.tariffs import Tariffs
 
 PLAYED_CADENCE_S = 86_400
 """Length of the first step of played time: a day."""
@@ -44,7 +48,9 @@ class Oracle:
         self._stream, self._followers = stream, dict(followers)
         self._played_from = played_from
         self._reached: dict[str, datetime] = {}
-        self._tariffs: dict[str, TariffPublished] = {}
+        self._tariffs = Tariffs()
+        self.feeds = Feeds()
+        """What is observed; the edge asks until when."""
 
     @property
     def now(self) -> datetime | None:
@@ -57,12 +63,18 @@ class Oracle:
         fact = recorded.fact
         if isinstance(fact, TimeReached):
             self._reached[recorded.stream] = fact.to
+        elif isinstance(fact, TimeAdvanced):
+            self.feeds.time_passed(recorded)
         elif isinstance(fact, TariffPublished):
-            self._tariffs[fact.tariff] = fact
+            self._tariffs.evolve(fact)
+        elif recorded.stream == self._stream:
+            self.feeds.evolve(recorded)
 
     def due(self) -> Sequence[Draft]:
-        """The first step of played time; everything else waits to be asked."""
-        if self._played_from is None or self.now is not None:
+        """The first step of played time, and what follows from observations and time."""
+        if self.now is not None:
+            return self.feeds.due(self.now)
+        if self._played_from is None:
             return ()
         fact = TimeAdvanced(to=self._played_from, cadence_s=PLAYED_CADENCE_S)
         return (_time_draft(fact, f"time.{format_instant(fact.to)}", "- played-from"),)
@@ -75,44 +87,19 @@ class Oracle:
             NotYet: A writer has not worked off the last step.
         """
         body = order.command.body
-        if isinstance(body, PublishTariff):
-            return (self._publish(order, body),)
-        if isinstance(body, AdvanceTime):
-            return (self._advance(order, body),)
-        raise Refused("wrong-service", f"{order.command.command} is not for the oracle")
-
-    def _publish(self, order: Order, body: PublishTariff) -> Draft:
-        order.require("approver")
-        if body.price_stroops_per_kwh == 0:
-            raise Refused(
-                "price-not-positive",
-                "a fixed price is above zero",
-                field="body.price_stroops_per_kwh",
-            )
-        if body.effective_from < order.time:
-            raise Refused(
-                "effective-in-the-past",
-                f"effective_from must not be before {format_instant(order.time)}",
-                field="body.effective_from",
-            )
-        last = self._tariffs.get(body.tariff)
-        if last is not None and body.effective_from <= last.effective_from:
-            raise Refused(
-                "overlapping-tariff",
-                f"version {last.version} holds from {format_instant(last.effective_from)}",
-                field="body.effective_from",
-            )
-        if last is not None and body.asset != last.asset:
-            raise Refused("wrong-asset", f"the tariff is in {last.asset}", field="body.asset")
-        fact = TariffPublished(
-            tariff=body.tariff,
-            version=1 if last is None else last.version + 1,
-            asset=body.asset,
-            price_stroops_per_kwh=body.price_stroops_per_kwh,
-            effective_from=body.effective_from,
-            command=order.text,
-        )
-        return Draft(body.tariff, fact, f"{order.id}.tariff", order.time)
+        match body:
+            case Observe():
+                return (self.feeds.observe(order, body),)
+            case PublishTariff():
+                return (self._tariffs.publish(order, body, self.feeds.rules_of),)
+            case AdvanceTime():
+                return (self._advance(order, body),)
+            case DefineFeed():
+                return (self.feeds.define(order, body, self.authority.members),)
+            case ReleaseSource():
+                return (self.feeds.release(order, body),)
+            case _:
+                raise Refused("wrong-service", f"{order.command.command} is not for the oracle")
 
     def _advance(self, order: Order, body: AdvanceTime) -> Draft:
         order.require("approver")

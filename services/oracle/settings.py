@@ -1,5 +1,6 @@
 """Settings of the oracle: `HELIOGRAPH_ORACLE_<NAME>`."""
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -17,4 +18,9 @@ class OracleSettings(ServiceSettings):
     )
     cadence_s: int = Field(
         60, ge=1, le=86_400, description="Seconds between two TimeAdvanced of the real clock."
+    )
+    sources: Path | None = Field(
+        None,
+        description="File of the sources of prices and rates that this process looks at, TOML or "
+        "JSON (docs/prices.md).",
     )

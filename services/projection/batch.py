@@ -10,7 +10,8 @@ from libs.events.positions import fact_hash
 from libs.eventstore import Stored
 from libs.runtime.failures import BrokenLaw
 from services.projection.rows import rows_of
-from services.projection.tables import FACT_TOTAL, REFUSAL, Merge, Table, Values
+from services.projection.table import Merge, Table, Values
+from services.projection.tables import FACT_TOTAL, REFUSAL
 from services.projection.views.refusals import refusal
 
 

@@ -10,7 +10,8 @@ import asyncpg
 
 from libs.runtime.failures import FailureClass, classify
 from services.projection.settings import ProjectionSettings
-from services.projection.tables import TABLES, Merge
+from services.projection.table import Merge
+from services.projection.tables import TABLES
 
 CONNECT_TIMEOUT_S: Final = 5.0
 """Seconds until an attempt to connect is given up."""

@@ -22,7 +22,7 @@ from libs.runtime.logs import get_logger
 from services.projection.batch import Batch, Source
 from services.projection.database import Connection, is_passing, let_go, prepare_staging
 from services.projection.inbox import Inbox
-from services.projection.tables import Merge
+from services.projection.table import Merge
 
 DELAYS_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
 """Seconds before the first, second, ... further attempt; the last repeats for ever."""

@@ -32,6 +32,7 @@ from services.teller.mqtt import Courier
 from services.teller.outbox import Outbox, OutboxRefused
 from services.teller.settings import TellerSettings
 from services.teller.source import Source, SourceRefused, read_source
+from services.teller.supply import SupplyWatch
 
 BUILT_AT_ONCE: Final = 200
 """Reports that are signed and stored together."""
@@ -74,9 +75,9 @@ async def build(settings: TellerSettings, clock: Clock, health: Health) -> Servi
         outbox = Outbox.open(settings.data, identity)
     except (OutboxRefused, OSError) as error:
         raise SettingsError([f"HELIOGRAPH_TELLER_DATA: {error}."]) from error
-    courier = Courier(settings, outbox, health)
+    courier, watch = Courier(settings, outbox, health), SupplyWatch.of(settings, health)
     try:
-        return Teller(settings, clock, health, source, outbox, courier, key)
+        return Teller(settings, clock, health, source, outbox, courier, watch)
     except SourceChanged as error:
         outbox.close()
         raise SettingsError([f"HELIOGRAPH_TELLER_SOURCE: {error}."]) from error
@@ -116,7 +117,7 @@ class Teller:
         source: Source,
         outbox: Outbox,
         courier: Courier,
-        key: SigningKey,
+        watch: SupplyWatch | None,
     ) -> None:
         """Join the parts.
 
@@ -127,13 +128,14 @@ class Teller:
             source: What was measured.
             outbox: Closed when the service ends.
             courier: Sends what the outbox holds.
-            key: Signs.
+            watch: Switches the supply; None: nobody is asked for it.
 
         Raises:
             SourceChanged: The source does not agree with what was reported of it.
         """
         self._settings, self._clock, self._health = settings, clock, health
-        self._source, self._outbox, self._courier, self._key = source, outbox, courier, key
+        self._source, self._outbox, self._courier = source, outbox, courier
+        self._watch, self._key = watch, SigningKey(settings.seed_bytes)
         meters = [generation(settings.generation_meter, source)]
         if settings.consumption_meter is not None:
             meters.append(constant_load(settings.consumption_meter, source, settings.load_w))
@@ -148,6 +150,8 @@ class Teller:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._courier.run())]
+                if self._watch is not None:
+                    tasks.append(group.create_task(self._watch.run()))
                 if not self._settings.played_time:
                     tasks.append(group.create_task(self._follow_clock()))
                 await stop.wait()
@@ -229,6 +233,7 @@ class Teller:
             "last_receipts": self._courier.last_receipts,
             "refused_reports": self._outbox.refused(REFUSED_SHOWN_MAX),
             "accepted_digest": {meter: self._outbox.digest(meter) for meter in meters},
+            "supply": None if self._watch is None else self._watch.status(),
         }
 
 

@@ -3,8 +3,9 @@
 import base64
 import binascii
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from libs.events.ids import ID_PATTERN
 from libs.events.metering import INTERVALS_MAX
@@ -43,6 +44,30 @@ class TellerSettings(ServiceSettings):
     intervals_per_report: int = Field(
         24, ge=1, le=INTERVALS_MAX, description="Most intervals in one report."
     )
+
+    gateway_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/?#]+/?$",
+        description="Gateway that is asked for the supply of the holding; none: it is not asked.",
+    )
+    holding: str | None = Field(
+        None, pattern=ID_PATTERN, description="The holding whose supply is switched here."
+    )
+    supply_poll_s: float = Field(
+        60.0, ge=1, le=3_600, description="Seconds between two questions for the supply."
+    )
+    relay: Path | None = Field(
+        None,
+        description="File that takes 1 (load supplied) or 0 (load off), as GPIO lines in sysfs do.",
+    )
+
+    @model_validator(mode="after")
+    def _check_supply(self) -> Self:
+        if (self.gateway_url is None) != (self.holding is None):
+            raise ValueError("GATEWAY_URL and HOLDING go together")
+        if self.relay is not None and self.holding is None:
+            raise ValueError("RELAY needs GATEWAY_URL and HOLDING")
+        return self
 
     @field_validator("seed")
     @classmethod

@@ -37,6 +37,9 @@ PATHS = (
     "CPU per execute, 10 members",
     "... 100 members, 2,000 facts",
     "start by replay, 2,000 facts",
+    "polars, bare multiply-and-sum",
+    "rating 10,000 intervals by time of use",
+    "... as bills, one by one",
     "... from a snapshot, 2,000 facts",
 )
 
@@ -48,6 +51,7 @@ COMPARED = {
     "execute -> answer at half load, p99",
     "signed batches of 500 -> durable, answered",
     "... 100 members, 2,000 facts",
+    "rating 10,000 intervals by time of use",
     "... from a snapshot, 2,000 facts",
 }
 """Paths that stand beside what they are compared with, with a bar."""

@@ -246,13 +246,13 @@ async def test_a_fact_of_a_newer_release_stops_only_those_who_ask_for_it(
     server: MemoryServer,
 ) -> None:
     pen = Pen()
-    newer = Frame("billing.pilot.home.ReminderSent", b'{"type":"heliograph.ReminderSent.v1","n":3}')
+    newer = Frame("billing.pilot.home.NewsTold", b'{"type":"heliograph.NewsTold.v1","n":3}')
     await fill(server, [*pen.month(1), newer])
     pen.numbers["home"] = 3
     await fill(server, pen.month(2))
     assert await sequences(server, name="InvoiceIssued") == [1, 5]
     assert await sequences(server, name="InvoiceIssued", key="home") == [1, 5]
-    with pytest.raises(InvalidFact, match="BILLING_pilot:4: no fact 'ReminderSent'"):
+    with pytest.raises(InvalidFact, match="BILLING_pilot:4: no fact 'NewsTold'"):
         await sequences(server)
 
 

@@ -267,8 +267,7 @@ def _teller(settings: TellerSettings, outbox: Outbox, carrier: Carrier) -> Telle
     source = read_source(settings.source, settings.time_zone)
     clock = ManualClock()
     health = Health("teller", "0", clock)
-    key = roles.key_of("teller")
-    return Teller(settings, clock, health, source, outbox, cast("Any", carrier), key)
+    return Teller(settings, clock, health, source, outbox, cast("Any", carrier), None)
 
 
 @asynccontextmanager

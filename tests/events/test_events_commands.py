@@ -14,9 +14,10 @@ from libs.events.command import (
     read_command,
     write_command,
 )
-from libs.events.commands import AdvanceTime, DepositFunds, Pay, RegisterMember
+from libs.events.commands import AdvanceTime, DepositFunds, RegisterMember
 from libs.events.errors import InvalidSignature
 from libs.events.jws import Signed, parse, verify
+from libs.events.system_commands import Pay
 from libs.rules.accepted import digest_of
 from tools.example_parts import key_of
 from tools.examples import ADVANCE, DEPOSIT, PAY

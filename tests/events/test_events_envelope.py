@@ -366,7 +366,7 @@ def test_what_stands_around_a_draft_is_checked_too(told: dict[str, str]) -> None
 
 def payment_of(count: int, last: int) -> Draft:
     """A fact of many moves, whose last member's name has so many letters."""
-    example = EXAMPLES["PaymentSettled.v1"]
+    example = EXAMPLES["PaymentSettled.v2"]
     assert isinstance(example.fact, PaymentSettled)
     moves = [
         MoneyMove(member=f"investor-{number:04}-of-our-valley", amount_stroops=10**10)

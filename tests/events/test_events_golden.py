@@ -5,6 +5,7 @@ no longer be what we write, or could no longer be read. Make a new version of th
 """
 
 import hashlib
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,16 @@ import pytest
 
 from libs.events.command import COMMANDS, read_command, write_command
 from libs.events.envelope import decode
-from libs.events.fact import LATEST, REGISTRY
+from libs.events.fact import LATEST, REGISTRY, Fact
 from libs.events.jws import MessageType, Signed, parse, verify
 from libs.events.metering import Report
 from libs.events.positions import Position, fact_hash
-from tools import golden
+from tools import golden, schemas
 from tools.example_parts import DEPLOYMENT, Example
 from tools.examples import examples, payloads
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-FACTS = GOLDEN / "facts"
+FACTS, PAYLOADS = GOLDEN / "facts", GOLDEN / "payloads"
 EXAMPLES = {example.name: example for example in examples()}
 MANIFEST: dict[str, dict[str, Any]] = json.loads((FACTS / "manifest.json").read_text("utf-8"))
 SIGNED: dict[str, MessageType] = {"command": "hg-command+jws", "report": "hg-report+jws"}
@@ -32,20 +33,35 @@ def bytes_of(name: str) -> bytes:
     return (FACTS / f"{name}.json").read_bytes()
 
 
-def null_places(value: Any) -> int:
+Place = tuple[str, ...]
+
+
+def places(value: Any, *, is_empty: bool = False, at: Place = ()) -> set[Place]:
+    """The members that hold something, or those that hold nothing; of a list, of any item."""
+    if isinstance(value, Fact):
+        value = value.model_dump()
     if isinstance(value, dict):
-        return sum(null_places(member) for member in value.values())
-    if isinstance(value, (list, tuple)):
-        return sum(null_places(item) for item in value)
-    return value is None
+        inside = [(member, (*at, name)) for name, member in value.items()]
+    elif isinstance(value, (list, tuple)):
+        inside = [(item, at) for item in value]
+    else:
+        inside = []
+    found = {at} if (value is None) == is_empty else set()
+    return found.union(*(places(each, is_empty=is_empty, at=place) for each, place in inside))
+
+
+def released(name: str) -> str:
+    """Fact and version of a golden file."""
+    return ".".join(name.split(".")[:2])
 
 
 def test_every_version_of_every_fact_has_its_golden_file() -> None:
-    full = {name for name in MANIFEST if not name.endswith(".least")}
+    full = {released(name) for name in MANIFEST if not name.endswith(".least")}
 
     assert full == {f"{name}.v{version}" for name, version in REGISTRY}
     assert {path.stem for path in FACTS.glob("*.json")} == {*MANIFEST, "manifest"}
-    assert {f"{name}.v{cls.fact_version}" for name, cls in LATEST.items()} <= set(EXAMPLES)
+    newest = {f"{name}.v{cls.fact_version}" for name, cls in LATEST.items()}
+    assert {released(name) for name in EXAMPLES} == newest
 
 
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=lambda example: example.name)
@@ -77,22 +93,40 @@ def test_the_stored_bytes_are_read_for_ever(name: str) -> None:
         assert recorded.envelope.data == EXAMPLES[name].fact
 
 
-@pytest.mark.parametrize("example", EXAMPLES.values(), ids=lambda example: example.name)
-def test_a_full_example_has_every_optional_member_and_the_least_has_none(example: Example) -> None:
-    nulls = null_places(example.fact.model_dump())
-    least = EXAMPLES.get(f"{type(example.fact).fact_name}.v{type(example.fact).fact_version}.least")
+def test_a_first_version_is_read_as_the_version_that_followed() -> None:
+    older = {f"{name}.v{version}" for name, version in REGISTRY} - set(map(released, EXAMPLES))
 
-    if example.is_least:
-        assert nulls > 0
-    else:
-        assert nulls == 0
-        assert (least is not None) == _has_optional_members(example)
-    assert b"null" not in bytes_of(example.name)
+    assert {name.partition(".")[0] for name in older} == {
+        "AgreementOpened",
+        "InvestmentMade",
+        "InvoiceIssued",
+        "PaymentSettled",
+        "RaiseAccepted",
+        "SystemProposed",
+        "TariffPublished",
+    }
+    assert older <= set(MANIFEST)  # so the test above reads each of them
 
 
-def _has_optional_members(example: Example) -> bool:
-    schema = json.dumps(type(example.fact).model_json_schema())
-    return '"type": "null"' in schema
+@pytest.mark.parametrize("name", sorted({released(name) for name in EXAMPLES}))
+def test_full_examples_have_every_optional_member_and_the_least_lacks_some(name: str) -> None:
+    full = [each for each in EXAMPLES.values() if released(each.name) == name and not each.is_least]
+    least = EXAMPLES.get(f"{name}.least")
+    shown: set[Place] = set()
+    for example in full:
+        shown |= places(example.fact)
+    empty = {place for each in full for place in places(each.fact, is_empty=True)} - shown
+
+    assert empty == set()
+    assert (least is not None) == _has_optional_members(type(full[0].fact))
+    if least is not None:
+        assert places(least.fact, is_empty=True)
+    for example in full:
+        assert b"null" not in bytes_of(example.name)
+
+
+def _has_optional_members(fact: type[Fact]) -> bool:
+    return '"type": "null"' in json.dumps(fact.model_json_schema())
 
 
 @pytest.mark.parametrize("member", SIGNED)
@@ -107,32 +141,50 @@ def test_the_signed_texts_inside_are_really_signed(member: str) -> None:
     assert set(meant_for.values()) == {DEPLOYMENT}
 
 
-@pytest.mark.parametrize("name", sorted(payloads()))
-def test_what_is_signed_is_written_and_read_as_exactly_these_bytes(name: str) -> None:
-    data = (GOLDEN / "payloads" / f"{name}.json").read_bytes()
+@pytest.mark.parametrize("name", sorted(path.stem for path in PAYLOADS.glob("*.json")))
+def test_what_was_signed_is_read_and_written_as_exactly_these_bytes(name: str) -> None:
+    data = (PAYLOADS / f"{name}.json").read_bytes()
 
     assert payloads()[name] == data
     if name == "Report":
         assert Report.model_validate_json(data).model_dump_json().encode() == data
     else:
         found = read_command(Signed("", data, b"", b""))
-        assert f"Command.{found.command}" == name
+        assert name.split(".")[:2] == ["Command", found.command]
         assert write_command(found) == data
 
 
-def test_every_command_has_its_golden_payload() -> None:
-    stems = {path.stem for path in (GOLDEN / "payloads").glob("*.json")}
+def test_every_shape_of_every_command_has_its_golden_payload() -> None:
+    stems = {path.stem for path in PAYLOADS.glob("*.json")}
+    shapes = {
+        schemas.lock_line(f"Command.{name}", shape)
+        for name, body in COMMANDS.items()
+        for shape in range(1, body.shape + 1)
+    }
 
-    assert stems == {f"Command.{name}" for name in COMMANDS} | {"Report"}
+    assert stems == shapes | {"Report"} == set(payloads())
+
+
+@pytest.mark.parametrize("name", [name for name, body in COMMANDS.items() if body.shape > 1])
+def test_a_later_shape_says_what_no_earlier_one_can(name: str) -> None:
+    shapes = [schemas.lock_line(f"Command.{name}", n) for n in range(1, COMMANDS[name].shape + 1)]
+    told = [set(json.loads((PAYLOADS / f"{line}.json").read_bytes())["body"]) for line in shapes]
+
+    for earlier, later in itertools.pairwise(told):
+        assert later - earlier
 
 
 def test_nothing_is_missing_and_nothing_is_written_twice(tmp_path: Path) -> None:
     written = golden.write_missing(tmp_path)
     names = {str(path.relative_to(tmp_path)) for path in written}
-    ours = [path for folder in ("facts", "payloads") for path in (GOLDEN / folder).glob("*.json")]
+    ours = {f"payloads/{path.name}" for path in PAYLOADS.glob("*.json")}
+    ours |= {f"facts/{name}.json" for name in (*EXAMPLES, "manifest")} | {"jws-vectors.json"}
+    lines = json.loads((tmp_path / "facts" / "manifest.json").read_text("utf-8"))
 
-    assert names == {str(path.relative_to(GOLDEN)) for path in ours} | {"jws-vectors.json"}
-    assert all((tmp_path / name).read_bytes() == (GOLDEN / name).read_bytes() for name in names)
+    assert names == ours
+    assert {name: MANIFEST[name] for name in lines} == lines
+    for name in names - {"facts/manifest.json"}:  # ours also tells of versions that are no more
+        assert (tmp_path / name).read_bytes() == (GOLDEN / name).read_bytes()
     assert golden.write_missing(tmp_path) == []
 
 

@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from libs.events import quantities
-from libs.events.invoicing import LocalDate, as_date
-from libs.events.quantities import INTEGER_MAX, Instant, format_instant, parse_instant
+from libs.events.quantities import (
+    INTEGER_MAX,
+    Instant,
+    LocalDate,
+    as_date,
+    format_instant,
+    parse_instant,
+)
 
 FROM_ZERO = ("Count", "EnergyWh", "AmountStroops", "PriceStroopsPerKwh", "DurationS")
 FROM_ONE = ("Ordinal", "PowerW", "PositiveStroops", "Shares")

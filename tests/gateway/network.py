@@ -283,6 +283,7 @@ async def _claims(world: World) -> None:
         agreement="sunrise",
         payer="ann",
         asset="USD",
+        kind="invoices",
         amount_stroops=10_000_000,
         cleared=(Cleared(invoice=bill.invoice, line_class="energy", amount_stroops=10_000_000),),
         returns=(),

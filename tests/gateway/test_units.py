@@ -91,6 +91,17 @@ def test_a_strange_cursor_is_refused(text: str) -> None:
     ],
 )
 def test_the_status_needs_both_halves(*, paid: int, is_paid: bool, late: bool, status: str) -> None:
-    now = START if late else None
-    due_at = START.replace(year=2015)
-    assert status_of(total=9, paid=paid, is_paid=is_paid, due_at=due_at, now=now) == status
+    row = {
+        "status": "open",
+        "total_stroops": 9,
+        "cleared_stroops": paid,
+        "open_stroops": 9 - paid,
+        "overdue_stroops": 9 - paid if late else 0,
+        "paid_at": START if is_paid else None,
+    }
+    assert status_of(row) == status
+
+
+@pytest.mark.parametrize("status", ["replaced", "credited"])
+def test_what_a_credit_note_undid_is_neither_open_nor_paid(status: str) -> None:
+    assert status_of({"status": status, "paid_at": START}) == status

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from libs.events.books import HoldingOpened, SystemProposed, Terms
+from libs.events.books import HoldingOpened, Terms
 from libs.events.envelope import Recorded
 from libs.events.fact import Fact
 from libs.events.metering import (
@@ -13,6 +13,7 @@ from libs.events.metering import (
     ReadingRecorded,
     RegisterName,
 )
+from libs.events.systems import SystemProposed
 from libs.events.trading import EnergyMinted, EnergyShortfallBooked
 from libs.rules.authority import Authority
 from libs.rules.timekeeper import Timekeeper

@@ -12,7 +12,17 @@ from tests.dumping import like
 from tools.example_parts import DEPLOYMENT, LEDGER, METERS, READINGS, Example
 from tools.examples import examples
 
-PARTS = ("energy", "minting", "trading", "transfers", "between", "market")
+PARTS = (
+    "energy",
+    "minting",
+    "trading",
+    "transfers",
+    "between",
+    "market",
+    "supply",
+    "paygo",
+    "grid",
+)
 
 
 def part(name: str) -> Follower:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.events.command import Body
-from libs.events.commands import AcceptRaise, ApproveSystem, Pay, RegisterMember, RotateKey
+from libs.events.commands import RegisterMember, RotateKey
 from libs.events.jws import parse
+from libs.events.system_commands import AcceptRaise, ApproveSystem, Pay
 from libs.rules.authority import Authority
 from libs.rules.dumps import Dumpable
 from libs.rules.timekeeper import Timekeeper
@@ -25,6 +26,7 @@ from tests.ledger.test_book_rules import (
     hold,
     invest,
     propose,
+    signed_steps,
     with_invoices,
 )
 
@@ -52,15 +54,25 @@ def settle_in(stage: Stage, number: int, amount: int) -> None:
     steps: list[tuple[str, Body]] = [
         ("dev", propose()),
         ("approver", ApproveSystem(system="sun")),
+        *signed_steps("sun", 0, 4),
         ("approver", deposit("ann", PRICE)),
         ("ann", invest(PRICE)),
         ("home", AcceptRaise(system="sun")),
+        *signed_steps("sun", 5, 6),
         ("approver", hold()),
+        *signed_steps("sun", 6, 7),
         ("approver", deposit("home", PRICE)),
     ]
     for place, (member, body) in enumerate(steps):
         with suppress(HeliographError):
             stage.when(member, f"s{number}-{place}", body)
+
+
+def walk_on(stage: Stage, number: int, amount: int) -> None:
+    """One of the moons goes through its first stages as far as it can."""
+    for place, (member, body) in enumerate(signed_steps(f"moon-{amount % 3}", 0, 4)):
+        with suppress(HeliographError):
+            stage.when(member, f"w{number}-{place}", body)
 
 
 def later(stage: Stage, number: int, amount: int) -> None:
@@ -74,6 +86,8 @@ STEPS: tuple[Step, ...] = (
     later,
     ask("dev", lambda amount: propose(system=f"moon-{amount % 3}")),
     ask("approver", lambda amount: ApproveSystem(system=f"moon-{amount % 3}")),
+    walk_on,
+    walk_on,
     ask("approver", lambda amount: deposit("bob", amount)),
     ask("bob", lambda amount: invest(amount, system=f"moon-{amount % 3}")),
     ask("home", lambda amount: AcceptRaise(system="moon-0")),

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from libs.events.positions import parse_cause
+from libs.events.systems import HoldingTransferred
 from libs.events.timekeeping import TimeReached
 from libs.events.trade_commands import CreateTrade, PlaceOrder, TransferEnergy
 from libs.events.trading import (
@@ -358,3 +359,15 @@ def test_a_book_that_was_down_for_a_season_mints_all_of_it() -> None:
     stage.follow_up()
     assert stage.balance("kwh:ann") == 80 * 96 - 1, "the last quarter lacks its lag"
     assert max(len(mint.intervals) for mint in stage.mints) == 96
+
+
+def test_the_new_holder_of_a_holding_gets_its_tokens_from_then_on() -> None:
+    world = Sunny([("ann", 600), ("bob", 400)])
+    world.measured([100], [0], [0])
+    world.pass_s(QUARTER + 900)
+    assert (world.balance("kwh:ann"), world.balance("kwh:bob")) == (60, 40)
+    moved = HoldingTransferred(holding="h-ann", from_member="ann", to_member="bob")
+    world.given(world.history.record(LEDGER, "h-ann", moved))
+    world.measured([100], [0], [0], quarter=1)
+    world.pass_s(2 * QUARTER + 900)
+    assert (world.balance("kwh:ann"), world.balance("kwh:bob")) == (60, 140)

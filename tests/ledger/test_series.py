@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from services.ledger.series import DAY_S, Series
+from libs.rules.series import DAY_S, Series
 
 QUARTER = 900
 

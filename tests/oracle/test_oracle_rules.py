@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from libs.events.commands import AdvanceTime, Pay, PublishTariff
-from libs.events.pricing import TariffPublished
+from libs.events.billing_commands import PublishTariff
+from libs.events.commands import AdvanceTime
+from libs.events.pricing import TariffPrices, TariffPublished
+from libs.events.system_commands import Pay
 from libs.events.timekeeping import TimeAdvanced, TimeReached
 from libs.rules.authority import Authority
 from libs.runtime.failures import NotYet, Refused
@@ -114,6 +116,7 @@ def test_a_tariff_gets_versions_without_gaps() -> None:
     assert isinstance(first, TariffPublished)
     assert isinstance(second, TariffPublished)
     assert (first.version, second.version) == (1, 2)
+    assert first.prices == TariffPrices(price_stroops_per_kwh=2_000_000)
 
 
 @pytest.mark.parametrize(

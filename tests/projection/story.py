@@ -33,10 +33,12 @@ from libs.events import (
     RoleGranted,
     SystemApproved,
     SystemProposed,
+    TariffPrices,
     TariffPublished,
     TimeAdvanced,
     TimeReached,
     TitleMove,
+    UnitMove,
 )
 from libs.events.metering import MeterRole
 from libs.events.subjects import TIME_KEY
@@ -81,7 +83,7 @@ async def _members_and_meters(world: World) -> None:
                 tariff="flat",
                 version=1,
                 asset="USD",
-                price_stroops_per_kwh=2_000_000,
+                prices=TariffPrices(price_stroops_per_kwh=2_000_000),
                 effective_from=START,
                 command=SIGNED,
             ),
@@ -177,6 +179,9 @@ async def _raise(world: World) -> None:
                 investor="bob",
                 asset="USD",
                 amount_stroops=price,
+                round="raise",
+                units=price,
+                is_at_risk=False,
                 terms=TERMS,
                 command=SIGNED,
             ),
@@ -187,7 +192,8 @@ async def _raise(world: World) -> None:
                 system="roof",
                 recipient="ann",
                 asset="USD",
-                moves=(TitleMove(member="bob", shares=price),),
+                moves=(UnitMove(member="bob", shares=price, amount_stroops=price),),
+                units=price,
                 command=SIGNED,
             ),
         ),
@@ -230,6 +236,7 @@ def invoice(
             InvoiceLine(
                 line=1,
                 line_class="energy",
+                kind="use",
                 holding="sunny",
                 tariff="flat",
                 tariff_version=1,
@@ -257,6 +264,8 @@ async def _bill(world: World) -> None:
         rating_interval_s=900,
         settlement_lag_s=86_400,
         due_after_s=86_400 * 14,
+        grace_periods=6,
+        notice_s=604_800,
         terms=TERMS,
         command=SIGNED,
     )
@@ -282,6 +291,7 @@ async def _pay(world: World) -> None:
                 agreement="sunrise",
                 payer="ann",
                 asset="USD",
+                kind="invoices",
                 amount_stroops=10_000_000,
                 cleared=(
                     Cleared(

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -11,7 +12,7 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from libs.events import InvalidFact
+from libs.events import InvalidFact, TariffPrices
 from libs.eventstore import Frame, GapFound, MemoryStore, StreamSpec
 from libs.eventstore.memory import MemoryServer
 from libs.runtime.failures import BrokenLaw, FencedOff
@@ -19,6 +20,8 @@ from libs.runtime.health import Health
 from services.projection import schema
 from services.projection.settings import ProjectionSettings
 from services.projection.tables import TABLES
+from services.projection.views.text import json_of
+from tests.projection.ownership_story import tell_pay_to_own
 from tests.projection.pg import Server
 from tests.projection.running import caught_up, contents, projecting, run_once, until
 from tests.projection.story import tell
@@ -29,6 +32,7 @@ async def test_a_told_world_stands_in_every_table(
     world: World, settings: ProjectionSettings, health: Health, database: Any
 ) -> None:
     await tell(world)
+    await tell_pay_to_own(world)
     async with projecting(settings, world.store, health):
         await until(lambda: caught_up(database, world))
         assert health.is_ready()
@@ -42,7 +46,9 @@ async def test_tables_are_declared_as_they_are_written(
     await run_once(settings, store, health)
     rows = await database.fetch(
         "SELECT table_name, column_name FROM information_schema.columns "
-        "WHERE table_schema = 'heliograph' ORDER BY table_name, ordinal_position"
+        "JOIN information_schema.tables USING (table_schema, table_name) "
+        "WHERE table_schema = 'heliograph' AND table_type = 'BASE TABLE' "
+        "ORDER BY table_name, ordinal_position"
     )
     declared: dict[str, list[str]] = {}
     for row in rows:
@@ -58,6 +64,7 @@ async def test_every_fact_is_counted_and_every_counted_fact_has_its_row(
     world: World, settings: ProjectionSettings, health: Health, database: Any
 ) -> None:
     await tell(world)
+    await tell_pay_to_own(world)
     await run_once(settings, world.store, health)
     totals = Counter(
         {
@@ -75,6 +82,10 @@ async def test_every_fact_is_counted_and_every_counted_fact_has_its_row(
         ("InvoiceIssued", "invoice"),
         ("PaymentSettled", "payment"),
         ("AnchorPrepared", "anchor_prepared"),
+        ("InvoiceDrafted", "invoice_draft"),
+        ("CreditNoteIssued", "credit_note"),
+        ("StageAdvanced", "stage_advanced"),
+        ("PricePublished", "price_published"),
     ):
         assert await database.fetchval(f"SELECT count(*) FROM {table}") == totals[fact]
 
@@ -109,6 +120,7 @@ async def test_live_equals_rebuilt_row_by_row(
 ) -> None:
     async with projecting(settings, world.store, health):
         await tell(world)  # projected while it happens, in small batches
+        await tell_pay_to_own(world)
         await world.readings(300, first=100)
         await until(lambda: caught_up(database, world))
     live = await contents(database)
@@ -136,7 +148,7 @@ async def test_a_second_projector_is_fenced_and_nothing_is_projected_twice(
         projecting(settings, world.store, health) as one,
         projecting(settings, world.store, health) as other,
     ):
-        for turn in range(50):
+        for turn in range(500):  # until both follow, however long each takes to begin
             await world.readings(20, first=1 + 20 * turn)
             await asyncio.sleep(0.01)
             if one.done() or other.done():
@@ -334,6 +346,38 @@ async def test_the_schema_is_applied_once_however_many_apply_it(dsn: str) -> Non
     finally:
         for one in connections:
             await one.close()
+
+
+async def test_rows_of_an_older_release_become_as_if_they_were_built_anew(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a first version of a fact did not say is filled in as its upcast does."""
+    known = schema.versions()
+    connection = await asyncpg.connect(dsn, server_settings={"search_path": "views"})
+    try:
+        with monkeypatch.context() as older:
+            older.setattr(schema, "versions", lambda: known[:5])
+            await schema.apply(connection, "views")
+        await connection.execute(
+            """
+            INSERT INTO tariff VALUES ('PRICES', 1, 'h', 'flat', 1, 'USD', 2000000, now(), now());
+            INSERT INTO investment VALUES ('LEDGER_p', 1, 'i', 's', 'bob', 'USD', 70, now());
+            INSERT INTO raise_accepted VALUES ('LEDGER_p', 2, 's', 'ann', 'USD', now());
+            INSERT INTO title_move VALUES
+                ('LEDGER_p', 2, 1, 'raise', 's', NULL, NULL, NULL, NULL, 'bob', 40, now()),
+                ('LEDGER_p', 2, 2, 'raise', 's', NULL, NULL, NULL, NULL, 'bea', 30, now());
+            """
+        )
+        assert await schema.apply(connection, "views") == len(known)
+        (tariff,) = await connection.fetch("SELECT * FROM tariff")
+        prices = TariffPrices(price_stroops_per_kwh=2_000_000)
+        assert json.loads(tariff["prices"]) == json.loads(json_of(prices))
+        assert (tariff["kind"], tariff["standing_stroops_per_month"]) == ("fixed", 0)
+        (investment,) = await connection.fetch("SELECT round, units, is_at_risk FROM investment")
+        assert tuple(investment) == ("raise", 70, False)
+        assert await connection.fetchval("SELECT units FROM raise_accepted") == 70
+    finally:
+        await connection.close()
 
 
 async def test_an_idle_projector_shows_a_fact_at_once(

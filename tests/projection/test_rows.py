@@ -23,10 +23,10 @@ from libs.events.fact import LATEST
 from libs.eventstore import Stored
 from libs.rules.postings import postings
 from libs.runtime.failures import BrokenLaw
-from services.projection import tables
+from services.projection import ownership_tables, tables
 from services.projection.batch import Batch, FactSource
 from services.projection.rows import VIEWS, rows_of
-from services.projection.tables import Table, Values
+from services.projection.table import Table, Values
 from tests.projection.story import invoice
 from tests.projection.world import DEPLOYMENT, START, reading
 
@@ -99,6 +99,7 @@ def test_an_invoice_gives_its_lines_and_the_readings_it_rests_on() -> None:
 def test_balances_are_those_of_the_rules() -> None:
     given = PaymentSettled.model_validate_json(
         '{"payment": "p", "agreement": "a", "payer": "ann", "asset": "USD", "amount_stroops": 9,'
+        '"kind": "invoices",'
         '"cleared": [], "returns": [], "principal": [{"member": "bob", "amount_stroops": 4}],'
         '"credit_stroops": 5}'
     )
@@ -211,5 +212,6 @@ def test_every_column_is_written_by_one_family_of_streams() -> None:
 def _tables_of(cls: type[Fact]) -> set[str]:
     """The tables that the view of a fact names, read from its code."""
     names = VIEWS[cls].__code__.co_names
-    known = {name: made for name, made in vars(tables).items() if isinstance(made, Table)}
+    everything = {**vars(tables), **vars(ownership_tables)}
+    known = {name: made for name, made in everything.items() if isinstance(made, Table)}
     return {known[name].name for name in names if name in known}

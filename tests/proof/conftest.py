@@ -1,7 +1,8 @@
 """One played season for all tests of proofs; building and verifying never change it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 from nacl.signing import SigningKey
@@ -12,7 +13,8 @@ from libs.proof.model import TrustFile
 from tests import devnet_process
 from tests.anchor.world import ACCOUNT, LOG_SEED
 from tests.devnet_process import PASSPHRASE, DevnetProcess
-from tests.proof.play import playing
+from tests.proof.owning import handed_over, to_own
+from tests.proof.play import Play, playing
 from tests.proof.seasons import to_the_end_of_august, with_new_keys, with_troubles
 
 Season = dict[str, list[Stored]]
@@ -38,35 +40,41 @@ def season(devnet: DevnetProcess) -> Season:
 
 
 @pytest.fixture(scope="session")
-def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Season]:
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Season:
     """Two holdings, two prices, lost, late and refused reports, finer intervals."""
-    running = devnet_process.start(tmp_path_factory.mktemp("devnet"), played=True)
+    return _played(tmp_path_factory.mktemp("devnet"), with_troubles)
+
+
+@pytest.fixture(scope="session")
+def renewed(tmp_path_factory: pytest.TempPathFactory) -> Season:
+    """Keys, roles and a suspension that change between what a bill rests on and its payment."""
+    return _played(tmp_path_factory.mktemp("devnet"), with_new_keys)
+
+
+def _played(folder: Path, season: Callable[[Play], Awaitable[None]]) -> Season:
+    running = devnet_process.start(folder, played=True)
 
     async def play_it() -> Season:
         async with playing(running.url) as play:
-            await with_troubles(play)
+            await season(play)
             return await play.streams()
 
     try:
-        yield asyncio.run(play_it())
+        return asyncio.run(play_it())
     finally:
         running.stop()
 
 
 @pytest.fixture(scope="session")
-def renewed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Season]:
-    """Keys, roles and a suspension that change between what a bill rests on and its payment."""
-    running = devnet_process.start(tmp_path_factory.mktemp("devnet"), played=True)
+def owning(tmp_path_factory: pytest.TempPathFactory) -> Season:
+    """Time of use and market prices, shared energy, taxes, a bill replaced twice, a diversion."""
+    return _played(tmp_path_factory.mktemp("devnet"), to_own)
 
-    async def play_it() -> Season:
-        async with playing(running.url) as play:
-            await with_new_keys(play)
-            return await play.streams()
 
-    try:
-        yield asyncio.run(play_it())
-    finally:
-        running.stop()
+@pytest.fixture(scope="session")
+def handed(tmp_path_factory: pytest.TempPathFactory) -> Season:
+    """A dispute, a replaced bill, another holder, the end of the term, a payoff."""
+    return _played(tmp_path_factory.mktemp("devnet"), handed_over)
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,8 @@ Season = dict[str, list[Stored]]
 Forgery = Callable[[Forge], object]
 
 
-def refusal(season: Season, forgery: Forgery) -> Refused:
-    forge = Forge(season, INVOICE)
+def refusal(season: Season, forgery: Forgery, invoice: str = INVOICE) -> Refused:
+    forge = Forge(season, invoice)
     forgery(forge)
     forge.rehash()
     with pytest.raises(Refused) as refused:
@@ -73,7 +73,7 @@ def test_the_forger_alone_changes_nothing(season: Season) -> None:
 
 def test_positions_that_do_not_follow(season: Season) -> None:
     forge = Forge(season, INVOICE)
-    forge.edit(forge.find("TariffPublished"), put("price_stroops_per_kwh", value=more(1)))
+    forge.edit(forge.find("TariffPublished"), put("prices", "price_stroops_per_kwh", value=more(1)))
     with pytest.raises(Refused) as refused:
         verify_proof(forge.anchored())
     assert refused.value.step == 6
@@ -113,7 +113,11 @@ PEOPLE: list[tuple[str, Forgery, int]] = [
         7,
     ),
     ("more power", edit("MeterEnrolled", put("nameplate_w", value=more(1))), 7),
-    ("another price", edit("TariffPublished", put("price_stroops_per_kwh", value=more(1))), 7),
+    (
+        "another price",
+        edit("TariffPublished", put("prices", "price_stroops_per_kwh", value=more(1))),
+        7,
+    ),
     (
         "a price that the forger signed",
         edit(

@@ -11,11 +11,12 @@ import pytest
 
 from libs.events.books import FundsDeposited
 from libs.events.command import KEPT_AFTER_S, WINDOW_S_MAX, Body
-from libs.events.commands import DepositFunds, Pay
+from libs.events.commands import DepositFunds
 from libs.events.envelope import Recorded
 from libs.events.fact import Fact
 from libs.events.jws import parse
 from libs.events.positions import Position, write_cause, write_seen
+from libs.events.system_commands import Pay
 from libs.events.timekeeping import TimeReached
 from libs.rules.accepted import Accepted, AcceptedCommands
 from libs.rules.authority import STRANGER_SIZE_MAX, Authority, Order
@@ -144,6 +145,7 @@ def test_a_role_that_is_lacking_is_named() -> None:
         (text("eve"), "unknown-member", "member"),
         (text(signer="eve"), "wrong-key", "kid"),
         (text(nbf=NBF + 1, exp=NBF + 60), "not-valid-yet", "nbf"),
+        (text(nbf=2**40 - 60, exp=2**40), "not-valid-yet", "nbf"),  # no calendar has that year
         (text(nbf=NBF - 60, exp=NBF), "expired", "exp"),
         (text(nbf=NBF - WINDOW_S_MAX, exp=NBF - 1), "expired", "exp"),
         (text(after=f"ANCHORS:1:{'0' * 32}"), "stream-not-followed", "after"),

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from libs.events.billing_commands import OpenAgreement
 from libs.events.command import Body
 from libs.events.commands import (
     AdvanceTime,
     DepositFunds,
     EnrolMeter,
-    OpenAgreement,
     RotateKey,
     SuspendMember,
 )

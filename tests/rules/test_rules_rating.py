@@ -1,11 +1,16 @@
 """What is known of a rating interval, who counts for it, and the law of its shares."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.rules.rating import Household, Point, Rated, rate, sum_parts
+from libs.events.supply import SupplyDiverted, SupplyRestored
+from libs.events.systems import HoldingReclaimed
+from libs.rules.rating import Diversions, Household, Point, Rated, rate, sum_parts
+from tests.dumping import rows
 
 QUARTER = 900
 
@@ -68,3 +73,82 @@ def test_every_rated_interval_is_lawful(plant: list[int], consumed: list[int]) -
     assert found is not None
     assert found.is_lawful
     assert found.generated_wh == sum(plant)
+
+
+def diverted(holding: str, *at: tuple[str, int]) -> Diversions:
+    """Tell what happened to the supply of a holding, and when."""
+    diversions = Diversions()
+    kinds = {
+        "diverted": SupplyDiverted(holding=holding, agreement="agr", invoice="agr-2016-07"),
+        "restored": SupplyRestored(holding=holding, agreement="agr"),
+        "reclaimed": HoldingReclaimed(
+            holding=holding,
+            system="sun",
+            agreement="agr",
+            member="ann",
+            units=1,
+            moves=(),
+            command="a.b.c",
+        ),
+    }
+    for kind, instant in at:
+        diversions.evolve(kinds[kind], datetime.fromtimestamp(instant, UTC))
+    return diversions
+
+
+def test_who_is_diverted_consumes_nothing_and_co_holders_are_served_first() -> None:
+    energy = {"pv": 100, "load-a": 80, "load-b": 70}
+    stretches = diverted("a", ("diverted", QUARTER), ("restored", 3 * QUARTER)).of("a")
+    late = replace(home("a"), diverted=stretches)
+    surplus = {}
+    for start in range(0, 4 * QUARTER, QUARTER):
+        found = rated(start, energy, late, home("b"))
+        assert found is not None
+        assert found.is_lawful
+        surplus[start] = found.shares["a"].surplus_wh
+    assert surplus == {0: 0, QUARTER: 30, 2 * QUARTER: 30, 3 * QUARTER: 0}
+
+
+def test_the_silent_meter_of_a_diverted_home_keeps_nobody_from_being_rated() -> None:
+    energy = {"pv": 100, "load-b": 70}
+    late = replace(home("a"), diverted=diverted("a", ("diverted", 0)).of("a"))
+    assert rated(0, energy, home("a"), home("b")) is None
+    assert rated(0, energy, late, home("b")) is not None
+
+
+def test_a_reclaimed_holding_counts_until_its_end() -> None:
+    energy = {"pv": 100, "load-a": 0, "load-b": 0}
+    diversions = diverted("a", ("diverted", 0), ("reclaimed", QUARTER))
+    assert diversions.end_of("a") == QUARTER
+    assert diversions.holds("a", QUARTER - 1)
+    assert not diversions.holds("a", QUARTER)
+    gone = replace(home("a"), until=diversions.end_of("a"))
+    for start, holdings in ((0, {"a", "b"}), (QUARTER, {"b"})):
+        found = rated(start, energy, gone, home("b"))
+        assert found is not None
+        assert set(found.shares) == holdings
+
+
+@given(
+    st.lists(st.sampled_from(["diverted", "restored"]), max_size=8),
+    st.lists(st.integers(1, 5), min_size=8, max_size=8),
+)
+def test_stretches_are_those_between_a_diversion_and_its_end(
+    kinds: list[str], gaps: list[int]
+) -> None:
+    told: list[tuple[str, int]] = []
+    instant, wanted = 0, ""
+    expected: dict[int, bool] = {}
+    for kind, gap in zip(kinds, gaps, strict=False):
+        if kind == wanted or (not wanted and kind == "restored"):
+            continue  # the ledger tells neither twice
+        for second in range(instant, instant + gap):
+            expected[second] = wanted == "diverted"
+        instant, wanted = instant + gap, kind
+        told.append((kind, instant))
+    expected[instant] = wanted == "diverted"
+    diversions = diverted("a", *told)
+    assert {second: diversions.holds("a", second) for second in expected} == expected
+    loaded = Diversions()
+    loaded.load(rows(diversions))
+    assert loaded.of("a") == diversions.of("a")

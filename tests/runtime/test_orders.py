@@ -16,11 +16,12 @@ from typing_extensions import override
 
 from libs.events.books import FundsDeposited, OwnershipTransferred, TitleMove
 from libs.events.command import Body
-from libs.events.commands import DepositFunds, Pay
+from libs.events.commands import DepositFunds
 from libs.events.envelope import Draft, Recorded, decode
 from libs.events.fact import Fact
 from libs.events.positions import parse_cause
 from libs.events.subjects import TIME_KEY, family_of
+from libs.events.system_commands import Pay
 from libs.eventstore import Frame, MemoryServer, MemoryStore, StreamSpec
 from libs.rules.authority import Authority, Order
 from libs.runtime.failures import Refused, Transient, from_problem, gravest, is_problem

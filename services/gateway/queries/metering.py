@@ -174,7 +174,9 @@ FROM binned GROUP BY day ORDER BY day
 
 
 async def energy(connection: Connection, *, system: str | None, days: int) -> Energy:
-    """Give energy per local day, up to the newest reading of the system.
+    """Give energy per local day as the meters reported it, up to the newest reading of the system.
+
+    Corrections, and what is not rated, stand in bills and tokens.
 
     What is used at the site in an interval is the smaller of generation and consumption: own use
     and what co-holders use of each other sum to exactly that (domain rules, section 3).

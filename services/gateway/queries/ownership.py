@@ -10,27 +10,22 @@ from services.gateway.shapes import Holder, HoldingTitle, Ownership, Page
 from services.gateway.units import amount, percent
 
 _SYSTEMS: Final = """
-SELECT DISTINCT ON (system.system) system.*,
-       coalesce(approved.shares, 0) AS units, accepted.sequence IS NOT NULL AS is_accepted
-FROM system
-LEFT JOIN LATERAL (
-    SELECT sum(shares)::bigint AS shares FROM system_approved
-    WHERE system_approved.system = system.system
-) approved ON true
-LEFT JOIN LATERAL (
-    SELECT sequence FROM raise_accepted
-    WHERE raise_accepted.system = system.system LIMIT 1
-) accepted ON true
-WHERE $1::text IS NULL OR system.system > $1
-ORDER BY system.system, system.sequence
+SELECT DISTINCT ON (system) * FROM system_state
+WHERE $1::text IS NULL OR system > $1
+ORDER BY system, sequence
 LIMIT $2
 """
 
 _HOLDINGS: Final = """
-SELECT holding.*, coalesce(own_title.own_shares, 0) AS own_shares
-FROM holding LEFT JOIN own_title USING (holding)
-WHERE holding.system = ANY ($1)
-ORDER BY holding.holding
+SELECT * FROM holding_state
+WHERE system = ANY ($1) AND status <> 'RECLAIMED'
+ORDER BY holding
+"""
+
+_OWNERS: Final = """
+SELECT own_title.agreement, held.holder
+FROM own_title JOIN holding_state held USING (stream, holding)
+WHERE own_title.system = ANY ($1)
 """
 
 _TITLE: Final = """
@@ -56,10 +51,8 @@ async def ownership(connection: Connection, *, limit: int, after: Key | None) ->
     holdings: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in await connection.fetch(_HOLDINGS, names):
         holdings[row["system"]].append(row)
-    owners = await connection.fetch(
-        "SELECT agreement, member FROM own_title WHERE system = ANY ($1)", names
-    )
-    recipients = {row["agreement"]: row["member"] for row in owners}
+    owners = await connection.fetch(_OWNERS, names)
+    recipients = {row["agreement"]: row["holder"] for row in owners}
     title: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in await connection.fetch(_TITLE, [f"T:{name}" for name in names]):
         title[row["system"]].append(row)
@@ -78,8 +71,7 @@ def _ownership(
     title: list[Mapping[str, Any]],
     recipients: Mapping[str, str],
 ) -> Ownership:
-    units = row["units"]
-    before = "approved" if units else "proposed"
+    units = row["units"] if row["is_approved"] else 0
     return Ownership(
         system=row["system"],
         asset=row["asset"],
@@ -87,7 +79,7 @@ def _ownership(
         price=amount(row["price_stroops"]),
         nameplate_w=row["nameplate_w"],
         time_zone=row["time_zone"],
-        state="accepted" if row["is_accepted"] else before,
+        state=row["status"],
         units=units,
         holdings=[_holding(holding) for holding in holdings],
         title=list(_holders(title, units, recipients)),
@@ -97,7 +89,7 @@ def _ownership(
 def _holding(row: Mapping[str, Any]) -> HoldingTitle:
     return HoldingTitle(
         holding=row["holding"],
-        recipient=row["recipient"],
+        recipient=row["holder"],
         units=row["units"],
         own_shares=row["own_shares"],
         own_percent=percent(row["own_shares"], row["units"]),

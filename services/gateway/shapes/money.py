@@ -1,6 +1,6 @@
 """Answers about money and title: invoices and what explains them, who owns what."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from pydantic import Field
@@ -25,6 +25,10 @@ class Invoice(Shape):
     """Start of the period."""
     period_until: datetime | None
     """End of the period, not included."""
+    first_day: date | None
+    """First local day of the period, at the site."""
+    last_day: date | None
+    """Last local day of the period."""
     issued_at: datetime | None
     """Domain time of the issue."""
     due_at: datetime | None
@@ -41,8 +45,21 @@ class Invoice(Shape):
     """What payments cleared so far, in stroops."""
     paid: str
     """The same in units of the asset."""
-    status: Literal["open", "part-paid", "overdue", "settling", "paid", "pending"]
-    """`settling`: paid in the ledger, not yet in billing; `pending`: its issue is not projected."""
+    open_stroops: int
+    """What is still to be paid, in stroops: less what was capped, credited or prepaid, too."""
+    open: str
+    """The same in units of the asset."""
+    later_due_at: datetime | None
+    """When the part is due by which it is higher than the invoice that it replaces."""
+    replaces: str | None
+    """The invoice in whose place it stands."""
+    replaced_by: str | None
+    """The invoice that stands in its place."""
+    status: Literal[
+        "open", "part-paid", "overdue", "settling", "paid", "credited", "replaced", "pending"
+    ]
+    """`settling`: paid in the ledger, not yet in billing; `credited`, `replaced`: a credit note
+    undid it; `pending`: its issue is not projected."""
     stream: str | None
     """Stream of the fact; null while the issue is not projected."""
     sequence: int | None
@@ -56,12 +73,13 @@ class Price(Shape):
     """The tariff."""
     version: int
     """Its version."""
-    price_stroops_per_kwh: int
-    """Price in stroops per kWh, as the line says."""
-    price_per_kwh: str = Field(examples=["0.2000000"])
+    price_stroops_per_kwh: int | None
+    """Price in stroops per kWh, as the line says; null where it differs by interval."""
+    price_per_kwh: str | None = Field(examples=["0.2000000"])
     """The same in units of the asset."""
     position: str = Field(examples=["PRICES:2:0f3c..."])
-    """Where the `TariffPublished` stands: stream, sequence, hash."""
+    """Where the `TariffPublished`, or the `PricePublished` of a market price, stands: stream,
+    sequence, hash."""
     effective_from: datetime | None
     """First instant at which it holds; null while the fact is not projected."""
     state: Literal["found", "pending", "differs"]
@@ -94,8 +112,22 @@ class Line(Shape):
     """Its number."""
     line_class: str
     """`energy`, `shared`, `running` or `tax`."""
+    kind: str = Field(examples=["use"])
+    """What it is for: `use`, `shared`, `standing`, `upkeep`, `minimum`, `term` or `tax`."""
     holding: str
     """The holding."""
+    payee: str | None
+    """Who receives it; null: the investors."""
+    bucket: str | None
+    """The bucket of a time-of-use tariff."""
+    tier: int | None
+    """The tier of that bucket."""
+    days: int
+    """Local days of a charge that is prorated; else 0."""
+    rate_ppm: int | None
+    """Rate of a tax, in ppm."""
+    base_lines: list[int]
+    """The lines that a tax is on."""
     energy_wh: int
     """Energy, in Wh."""
     energy_kwh: str
@@ -104,10 +136,10 @@ class Line(Shape):
     """Amount, in stroops."""
     amount: str
     """The same in units of the asset."""
-    price: Price
-    """The price."""
-    arithmetic: Arithmetic
-    """The arithmetic, done again by the gateway."""
+    price: Price | None
+    """The price; null for what has none."""
+    arithmetic: Arithmetic | None
+    """The arithmetic, done again by the gateway; null where a line has no single price."""
 
 
 class ReadingsUsed(Shape):
@@ -139,7 +171,7 @@ class Payment(Shape):
     payment: str
     """The payment."""
     payer: str | None
-    """Who paid."""
+    """Who paid; null: the agreement's credit, applied by itself."""
     line_class: str
     """The class of lines that it cleared."""
     cleared_stroops: int
@@ -236,10 +268,10 @@ class Ownership(Shape):
     """Nameplate power, in W."""
     time_zone: str
     """The site's time zone."""
-    state: Literal["proposed", "approved", "accepted"]
-    """How far the raise is."""
+    state: Literal["proposed", "approved", "full", "building", "running", "paid-off", "cancelled"]
+    """How the system stands."""
     units: int
-    """Units of title; 0 before the approval."""
+    """Units of title: the price and the seed uplift; 0 before the approval."""
     holdings: list[HoldingTitle]
     """Its holdings."""
     title: list[Holder]

@@ -3,13 +3,8 @@
 from collections.abc import Iterator
 
 from libs.events import AnchorFailed, AnchorPrepared, HeadAnchored, Recorded
-from services.projection.tables import (
-    ANCHOR_CONFIRMED,
-    ANCHOR_FAILED,
-    ANCHOR_PREPARED,
-    Table,
-    Values,
-)
+from services.projection.table import Table, Values
+from services.projection.tables import ANCHOR_CONFIRMED, ANCHOR_FAILED, ANCHOR_PREPARED
 from services.projection.views.text import plain
 
 

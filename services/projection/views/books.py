@@ -8,26 +8,21 @@ from libs.events import (
     HoldingOpened,
     InvestmentMade,
     OwnershipTransferred,
-    PaymentSettled,
     RaiseAccepted,
     Recorded,
     SystemApproved,
     SystemProposed,
 )
+from services.projection.table import Table, Values
 from services.projection.tables import (
     DEPOSIT,
     HOLDING,
     INVESTMENT,
     OWN_TITLE,
-    PAYMENT,
-    PAYMENT_CLEARED,
-    PAYMENT_MOVE,
     RAISE_ACCEPTED,
     SYSTEM,
     SYSTEM_APPROVED,
     TITLE_MOVE,
-    Table,
-    Values,
 )
 
 
@@ -57,6 +52,11 @@ def system_proposed(recorded: Recorded[SystemProposed]) -> Iterator[tuple[Table,
             fact.terms.return_ppm_year,
             fact.terms.minimum_payment_stroops,
             recorded.envelope.time,
+            fact.recipient,
+            None if fact.seed is None else fact.seed.factor_ppm,
+            None if fact.seed is None else fact.seed.cap_stroops,
+            fact.cover_stroops,
+            fact.offtaker,
         ),
     )
 
@@ -80,6 +80,9 @@ def investment_made(recorded: Recorded[InvestmentMade]) -> Iterator[tuple[Table,
             fact.asset,
             fact.amount_stroops,
             recorded.envelope.time,
+            fact.round,
+            fact.units,
+            fact.is_at_risk,
         ),
     )
 
@@ -88,7 +91,7 @@ def raise_accepted(recorded: Recorded[RaiseAccepted]) -> Iterator[tuple[Table, V
     """One row for the acceptance, and one per investor whose reserved units became title."""
     fact, at = recorded.fact, recorded.envelope.time
     place = _place(recorded)
-    yield RAISE_ACCEPTED, (*place, fact.system, fact.recipient, fact.asset, at)
+    yield RAISE_ACCEPTED, (*place, fact.system, fact.recipient, fact.asset, at, fact.units)
     for part, move in enumerate(fact.moves, 1):
         yield (
             TITLE_MOVE,
@@ -115,34 +118,6 @@ def holding_opened(recorded: Recorded[HoldingOpened]) -> Iterator[tuple[Table, V
     )
 
 
-def payment_settled(recorded: Recorded[PaymentSettled]) -> Iterator[tuple[Table, Values]]:
-    """One row for the payment, one per class it cleared, one per member who got money."""
-    fact, at = recorded.fact, recorded.envelope.time
-    place = _place(recorded)
-    yield (
-        PAYMENT,
-        (
-            *place,
-            fact.payment,
-            fact.agreement,
-            fact.payer,
-            fact.asset,
-            fact.amount_stroops,
-            sum(move.amount_stroops for move in fact.returns),
-            sum(move.amount_stroops for move in fact.principal),
-            fact.credit_stroops,
-            at,
-        ),
-    )
-    for part, done in enumerate(fact.cleared, 1):
-        what = (fact.payment, fact.agreement, done.invoice, done.line_class, done.amount_stroops)
-        yield PAYMENT_CLEARED, (*place, part, *what, at)
-    moves = [("return", move) for move in fact.returns]
-    moves += [("principal", move) for move in fact.principal]
-    for part, (kind, move) in enumerate(moves, 1):
-        yield PAYMENT_MOVE, (*place, part, fact.payment, kind, move.member, move.amount_stroops)
-
-
 def ownership_transferred(
     recorded: Recorded[OwnershipTransferred],
 ) -> Iterator[tuple[Table, Values]]:
@@ -154,7 +129,7 @@ def ownership_transferred(
         to = (move.member, fact.to_member, move.shares)
         yield TITLE_MOVE, (*place, part, "payment", *about, *to, at)
     standing = (fact.system, fact.agreement, fact.to_member, fact.own_shares, fact.holding_units)
-    yield OWN_TITLE, (fact.holding, *place, *standing, at)
+    yield OWN_TITLE, (recorded.stream, fact.holding, recorded.sequence, *standing, at)
 
 
 def _place(recorded: Recorded[Fact]) -> tuple[str, int]:

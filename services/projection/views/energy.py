@@ -21,6 +21,7 @@ from libs.events import (
     TradeExpired,
 )
 from libs.events.trading import Metadata
+from services.projection.table import Table, Values
 from services.projection.tables import (
     ENERGY_MINTED,
     ENERGY_RETIRED,
@@ -31,8 +32,6 @@ from services.projection.tables import (
     SLOT_CLEARED,
     TRADE,
     TRADE_ENDED,
-    Table,
-    Values,
 )
 
 Rows = Iterator[tuple[Table, Values]]

@@ -10,15 +10,8 @@ from libs.events import (
     ReadingRefused,
     Recorded,
 )
-from services.projection.tables import (
-    METER,
-    READING,
-    READING_CORRECTED,
-    READING_REFUSED,
-    REGISTERS,
-    Table,
-    Values,
-)
+from services.projection.table import Table, Values
+from services.projection.tables import METER, READING, READING_CORRECTED, READING_REFUSED, REGISTERS
 from services.projection.views.text import plain
 
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from libs.eventstore import Stored
-from services.projection.tables import Values
+from services.projection.table import Values
 from services.projection.views.text import plain
 
 TEXT_MAX = 1_000

@@ -1,4 +1,4 @@
-"""Rows of members, prices and time. Pure."""
+"""Rows of members and time. Pure."""
 
 from collections.abc import Iterator
 
@@ -8,19 +8,16 @@ from libs.events import (
     MemberSuspended,
     Recorded,
     RoleGranted,
-    TariffPublished,
     TimeAdvanced,
     TimeReached,
 )
+from services.projection.table import Table, Values
 from services.projection.tables import (
     CLOCK,
     MEMBER,
     MEMBER_KEY,
     MEMBER_ROLES,
     MEMBER_SUSPENSION,
-    TARIFF,
-    Table,
-    Values,
 )
 
 
@@ -73,25 +70,6 @@ def member_suspended(recorded: Recorded[MemberSuspended]) -> Iterator[tuple[Tabl
     fact = recorded.fact
     place = (fact.member, recorded.stream, recorded.sequence)
     yield MEMBER_SUSPENSION, (*place, fact.suspended, fact.reason, recorded.envelope.time)
-
-
-def tariff_published(recorded: Recorded[TariffPublished]) -> Iterator[tuple[Table, Values]]:
-    """One row per version of a tariff."""
-    fact = recorded.fact
-    yield (
-        TARIFF,
-        (
-            recorded.stream,
-            recorded.sequence,
-            recorded.position.hash,
-            fact.tariff,
-            fact.version,
-            fact.asset,
-            fact.price_stroops_per_kwh,
-            fact.effective_from,
-            recorded.envelope.time,
-        ),
-    )
 
 
 def time_advanced(recorded: Recorded[TimeAdvanced]) -> Iterator[tuple[Table, Values]]:

@@ -10,7 +10,8 @@ from libs.events import (
     TransferVoided,
 )
 from libs.events.trading import EnergyLeg
-from services.projection.tables import TRANSFER_LEG, TRANSFER_STEP, Table, Values
+from services.projection.table import Table, Values
+from services.projection.tables import TRANSFER_LEG, TRANSFER_STEP
 from services.projection.views.energy import metadata_text
 
 
