@@ -146,6 +146,7 @@ async def blow(keeper: Keeper, load: Load, chance: random.Random) -> str:
         keeper.take(holder).end()
         return "killed"
     holder.signal(signal.SIGSTOP)
+    await asyncio.sleep(1)  # answers that were on their way must not count below
     await load.goes_on(keeper)  # the standby has taken over
     holder.signal(signal.SIGCONT)
     assert await holder.ended() == ExitCode.FENCED, holder.tail()
