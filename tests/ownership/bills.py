@@ -176,8 +176,12 @@ class Bills:
                 account.standing[number] = new
                 account.unread += new.by_class().get("energy", 0)
                 bill = account.agreement.bills.get(document.name)
-                old = document.by_class() if bill is None else {"energy": bill.open.get(ENERGY, 0)}
-                account.unread -= old.get("energy", 0)
+                # What was paid of it becomes prepaid, and clears the energy of what replaces it.
+                account.unread -= (
+                    document.by_class().get("energy", 0)
+                    if bill is None
+                    else bill.open.get(ENERGY, 0) + bill.cleared.get(ENERGY, 0) + bill.prepaid
+                )
                 made += [("credit", document), ("invoice", new)]
         return made
 
