@@ -129,6 +129,7 @@ class Model:
         """What a line `term` demands before the invoice's own energy lines."""
         ledger = self.ledger
         through = ledger.accrued(agreement) + ledger.pending(agreement, end)[0]
+        through -= ledger.booked_after(agreement, end)
         return ledger.principal(agreement) + through - agreement.open_energy
 
     # -- facts of other streams ---------------------------------------------------------------

@@ -63,6 +63,8 @@ class Agreement:
     first_day: date
     bills: dict[str, Bill] = field(default_factory=dict)
     next_day: date | None = None
+    booked: list[tuple[date, date, int, int]] = field(default_factory=list)
+    """Return that accrued: its days, the principal then, the amount."""
     """From this day on return is still to accrue."""
     order_limit: int = 0
     order_by: str = ""
@@ -126,6 +128,15 @@ class Owing(Raising):
         days = max(0, (until - first).days)
         return scale(self.principal(agr) * days, system.return_ppm, YEAR), until
 
+    def booked_after(self, agr: Agreement, end: date) -> int:
+        """Return that accrued for the local days from this one on."""
+        after = 0
+        for first, until, principal, amount in agr.booked:
+            if until > end:
+                days = max(0, (end - first).days)
+                after += amount - scale(principal * days, agr.system.return_ppm, YEAR)
+        return after
+
     def owed(self, agr: Agreement) -> int:
         """Principal, and return through this local day."""
         return self.principal(agr) + self.accrued(agr) + self.pending(agr)[0]
@@ -138,6 +149,8 @@ class Owing(Raising):
         for member, part in split(amount, self.title(agr.system), self.address).items():
             due, to = f"return_due:{agr.name}", f"return_to:{agr.name}:{member}"
             self.accounts.post(agr.system.c, due, to, part)
+        first = agr.next_day or max(agr.first_day, agr.system.operating_from or agr.first_day)
+        agr.booked.append((first, until, self.principal(agr), amount))
         agr.next_day = until
 
     def accrue_all(self, system: System) -> None:
