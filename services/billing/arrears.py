@@ -185,12 +185,15 @@ class Arrears:
             total += max(0, overdue)
         return total
 
-    def _counted(self, agreement: str) -> Iterator[tuple[Bill, Billed]]:
+    def _counted(self, agreement: str) -> list[tuple[Bill, Billed]]:
+        """Bills that count, as a payment clears them: of equally late ones the first is named."""
+        counted: list[tuple[Bill, Billed]] = []
         for bill in self._bills.get(agreement, {}).values():
             billed = self._receivables.get(bill.invoice)
             assert billed is not None, "receivables fold the same facts"
             if bill.sequence <= self._seen:
-                yield bill, billed
+                counted.append((bill, billed))
+        return sorted(counted, key=lambda each: (each[1].due_at, each[1].number))
 
     def _open(self, billed: Billed) -> int:
         """What is open, without what an approver has decided to credit."""
