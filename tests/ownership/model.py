@@ -32,7 +32,8 @@ class Model:
         self.log = self.ledger.log
         self.issued: list[tuple[str, Document]] = []
         self.numbers = 0
-        self.settled_at = {}
+        self.replacing: dict[str, datetime] = {}
+        """Bills that replace others, and when they were read: they count from the next time."""
 
     # -- time ---------------------------------------------------------------------------------
 
@@ -77,6 +78,7 @@ class Model:
                 last = document.revision - 1
                 old = stem if last == 1 else f"{stem}.{last}"
                 self.lateness.replace(old, document.name, self.now)
+                self.replacing[document.name] = self.now
             self.ledger.read_invoice(
                 agr,
                 Bill(
@@ -103,27 +105,16 @@ class Model:
         """The steps that are due by what the ledger has read, each agreement's next one.
 
         Args:
-            corrected: Bills of which the credit note is still to be read by the ledger. Whether
-                their agreement is late then shows at the next time.
+            corrected: Bills of which the credit note is still to be read by the ledger. What
+                replaces them counts from the next time.
         """
-        if corrected:
-            self.settled_at = {
-                name: self.now
-                for name, agr in self.ledger.agreements.items()
-                if any(bill in agr.bills for bill in corrected)
-            }
+        but = {*corrected, *(name for name, at in self.replacing.items() if at == self.now)}
         for each in self.bills.accounts.values():
             self.lateness.is_cured(each, self.now)
-        steps = [
-            self.lateness.step(each, self.now, corrected)
-            for name, each in self.bills.accounts.items()
-            if corrected or self.settled_at.get(name) != self.now
-        ]
+        steps = [self.lateness.step(each, self.now, but) for each in self.bills.accounts.values()]
         taken = [step for step in steps if step is not None]
         self.log += taken
         return taken
-
-    settled_at: dict[str, datetime]
 
     def _owed(self, agreement: Agreement, end: date) -> int:
         """What a line `term` demands before the invoice's own energy lines."""
