@@ -79,15 +79,6 @@ def exact_sum(numbers: Numbers) -> int:
     return sum(numbers.tolist())
 
 
-def exact_product_sum(numbers: Numbers, factors: Numbers) -> int:
-    """Sum the products of two rows of integers from 0 without overflow."""
-    if numbers.size == 0:
-        return 0
-    if int(numbers.max()) * int(factors.max()) < _FITS // numbers.size:
-        return int(np.dot(numbers, factors))
-    return sum(a * b for a, b in zip(numbers.tolist(), factors.tolist(), strict=True))
-
-
 def split_many(amounts: Numbers, weights: Numbers) -> Numbers:
     """Split an amount per column by the weights of its rows; ties by the lower row.
 

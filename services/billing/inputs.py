@@ -164,10 +164,6 @@ class Inputs:
             if meter in self.meters:
                 self.meters[meter].forget(floor)
 
-    def ledger_place(self, stream: str, instant_s: int) -> int:
-        """The place before which facts of LEDGER count for what is decided as of an instant."""
-        return self.reached[stream].cutoff(instant_s)
-
 
 def _end_of(fact: ReadingRecorded | ReadingCorrected) -> int:
     """The end of the last interval, seconds since 1970."""
